@@ -1,0 +1,90 @@
+//! The one place where a [`Verified`] is made. Everything is checked over the bytes that arrived.
+
+use proto::record::{AgentRecord, CarriedRecord, NodeRecord, RecordKind};
+use proto::{Content, Frame, Refusal, Verified};
+
+use crate::sign::{Context, digest};
+use crate::{Prekeys, PublicKey};
+
+/// Checks a frame's signature. The key is that of the header's source, or this fails.
+pub fn frame(frame: Frame, key: &PublicKey) -> Result<Verified<Frame>, Refusal> {
+    let header = frame.header();
+    if header.source() != key.id() {
+        return Err(Refusal::WrongKey);
+    }
+    let (Some(signature), Some(nonce)) = (frame.signature(), frame.nonce()) else {
+        return Err(Refusal::Unprotected);
+    };
+    if !key.has_signed(&digest(header, frame.content(), nonce), signature) {
+        return Err(Refusal::Signature);
+    }
+    Ok(Verified::assert_verified(frame))
+}
+
+/// Takes the content out of a frame that is signed and not sealed.
+pub fn read(frame: Verified<Frame>) -> Result<Verified<Content>, Refusal> {
+    let (header, plain) = frame.into_inner().into_plain().ok_or(Refusal::Unprotected)?;
+    Content::read(&header, plain).map(Verified::assert_verified)
+}
+
+/// Opens a frame that was sealed to one of `prekeys`. `now` is the wall clock in ns.
+pub fn open(frame: Verified<Frame>, prekeys: &mut Prekeys, now: u64) -> Result<Verified<Content>, Refusal> {
+    let (header, plain) = prekeys.open(frame.into_inner(), now)?;
+    Content::read(&header, plain).map(Verified::assert_verified)
+}
+
+/// A record, the admitted key that it is about, and the bytes to pass on.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Attested<R> {
+    /// What it says.
+    pub record: R,
+    /// Whose it is.
+    pub key: PublicKey,
+    /// As it was signed.
+    pub carried: CarriedRecord,
+}
+
+/// Checks an agent's record: its own signature, and that of the node that hosts it, without which it does not count.
+pub fn agent_record(carried: CarriedRecord, host: &PublicKey) -> Result<Verified<Attested<AgentRecord>>, Refusal> {
+    if carried.kind() != RecordKind::Agent {
+        return Err(Refusal::RecordForm);
+    }
+    let record = AgentRecord::read(carried.body())?;
+    let key = PublicKey::admit(&record.public_key)?;
+    let signature = carried.signature().ok_or(Refusal::RecordForm)?;
+    if !key.has_signed(&Context::AgentRecord.message(&[carried.body()]), signature) {
+        return Err(Refusal::RecordSignature);
+    }
+    let hosting = carried.countersignature().ok_or(Refusal::RecordForm)?;
+    let hosted = Context::Hosting.message(&[carried.body(), signature]);
+    if record.host != host.node_id() || !host.has_signed(&hosted, hosting) {
+        return Err(Refusal::Countersignature);
+    }
+    Ok(Verified::assert_verified(Attested { record, key, carried }))
+}
+
+/// Checks a node's record.
+pub fn node_record(carried: CarriedRecord) -> Result<Verified<Attested<NodeRecord>>, Refusal> {
+    if carried.kind() != RecordKind::Node {
+        return Err(Refusal::RecordForm);
+    }
+    let record = NodeRecord::read(carried.body())?;
+    let key = PublicKey::admit(&record.public_key)?;
+    let signature = carried.signature().ok_or(Refusal::RecordForm)?;
+    if !key.has_signed(&Context::NodeRecord.message(&[carried.body()]), signature) {
+        return Err(Refusal::RecordSignature);
+    }
+    Ok(Verified::assert_verified(Attested { record, key, carried }))
+}
+
+/// Whether `key` signed `message` behind a context. For objects that have no type of their own yet.
+#[must_use]
+pub fn has_signed(key: &PublicKey, context: Context, message: &[u8], signature: &[u8; 64]) -> bool {
+    key.has_signed(&context.message(&[message]), signature)
+}
+
+/// Whether `key` signed a frame's digest. The rule by itself, for vectors; frames go through [`frame`].
+#[must_use]
+pub fn has_signed_digest(key: &PublicKey, digest: &[u8; 32], signature: &[u8; 64]) -> bool {
+    key.has_signed(digest, signature)
+}

@@ -1,0 +1,163 @@
+//! The bodies that daemons write and read themselves: errors, and what an agent and its node say to each other.
+//! Each has one struct, made from `schema/aicp.proto`, for all three encodings.
+
+use bytes::Bytes;
+use serde::de::{DeserializeOwned, Deserializer, SeqAccess, Visitor};
+
+use crate::{ContentType, ErrorCode, MessageId, Refusal, limits, msgpack};
+
+mod json;
+// Made by prost-build; the test `the_generated_code_is_what_the_schema_says` makes it again and compares.
+#[rustfmt::skip]
+mod generated;
+
+pub use generated::{Attach, AttachReply, ErrorBody as RawErrorBody, Resolve, ResolveReply};
+
+/// Subjects that a node's own agent answers at the door.
+pub mod subject {
+    /// Asks for a name on this connection.
+    pub const ATTACH: &str = crate::metadata::place::ATTACH;
+    /// Gives it back.
+    pub const DETACH: &str = "agent.detach";
+    /// Asks for more time for a delivery.
+    pub const WORKING: &str = crate::metadata::place::WORKING;
+    /// Tells how much more one side will take.
+    pub const CREDIT: &str = crate::metadata::place::CREDIT;
+    /// Asks who an address is.
+    pub const RESOLVE: &str = "agent.resolve";
+    /// What every other question to the node begins with.
+    pub const NODE: &str = "node.";
+}
+
+/// A body in any of the three encodings.
+pub trait ControlBody: prost::Message + serde::Serialize + DeserializeOwned + Default {
+    /// Writes the body. Any content type that is not one of the three is answered in MessagePack.
+    fn write(&self, content_type: ContentType) -> Bytes {
+        let mut out = Vec::new();
+        match content_type {
+            // Writing into memory fails only if memory does.
+            ContentType::Json => drop(serde_json::to_writer(&mut out, self)),
+            ContentType::Protobuf => drop(self.encode(&mut out)),
+            ContentType::None
+            | ContentType::MessagePack
+            | ContentType::Octets
+            | ContentType::Text
+            | ContentType::Named => {
+                let mut writer = rmp_serde::Serializer::new(&mut out).with_struct_map();
+                drop(self.serialize(&mut writer));
+            }
+        }
+        out.into()
+    }
+
+    /// Reads a body. `None` is all that can be said about one that does not fit.
+    fn read(content_type: ContentType, body: &[u8]) -> Option<Self> {
+        match content_type {
+            ContentType::MessagePack if msgpack::is_named_map(body) => {
+                let mut reader = rmp_serde::Deserializer::from_read_ref(body);
+                reader.set_max_depth(usize::try_from(limits::DEPTH_MAX).unwrap_or(0) + 1);
+                serde::Deserialize::deserialize(&mut reader).ok()
+            }
+            ContentType::Json if json::is_shallow_object(body) => serde_json::from_slice(body).ok(),
+            ContentType::Protobuf => Self::decode(body).ok(),
+            ContentType::MessagePack
+            | ContentType::Json
+            | ContentType::None
+            | ContentType::Octets
+            | ContentType::Text
+            | ContentType::Named => None,
+        }
+    }
+}
+
+impl ControlBody for RawErrorBody {}
+impl ControlBody for Attach {}
+impl ControlBody for AttachReply {}
+impl ControlBody for Resolve {}
+impl ControlBody for ResolveReply {}
+
+/// What an ERROR says, checked.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ErrorBody {
+    /// What went wrong, for programs.
+    pub code: ErrorCode,
+    /// What went wrong, for people. Untrusted: escape it before it reaches a terminal.
+    pub message: Box<str>,
+    /// The message that it is about.
+    pub original: MessageId,
+    /// When trying again makes sense; zero is no advice.
+    pub retry_after_ms: u32,
+}
+
+impl ErrorBody {
+    /// Reads the body of an ERROR.
+    pub fn read(content_type: ContentType, body: &[u8]) -> Result<Self, Refusal> {
+        let raw = RawErrorBody::read(content_type, body).ok_or(Refusal::ErrorBody)?;
+        let code = u16::try_from(raw.error_code).ok().and_then(ErrorCode::new).ok_or(Refusal::ErrorBody)?;
+        let original = MessageId::parse(&raw.original_message_id).ok_or(Refusal::ErrorBody)?;
+        if raw.error_message.len() > limits::ERROR_MESSAGE_BYTES_MAX {
+            return Err(Refusal::ErrorBody);
+        }
+        Ok(Self { code, message: raw.error_message.into(), original, retry_after_ms: raw.retry_after_ms })
+    }
+
+    /// Writes it as the request was written. A message beyond its bound is cut at a character.
+    #[must_use]
+    pub fn write(&self, content_type: ContentType) -> Bytes {
+        let end = self.message.floor_char_boundary(limits::ERROR_MESSAGE_BYTES_MAX);
+        RawErrorBody {
+            error_code: self.code.get().into(),
+            error_message: self.message.get(..end).unwrap_or_default().into(),
+            original_message_id: self.original.to_string(),
+            retry_after_ms: self.retry_after_ms,
+        }
+        .write(content_type)
+    }
+}
+
+/// Takes a str and nothing else: serde's own would take the octets of a bin too.
+fn strict_string<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    from.deserialize_str(StrVisitor)
+}
+
+fn strict_strings<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
+    #[derive(serde::Deserialize)]
+    struct Strict(#[serde(deserialize_with = "strict_string")] String);
+
+    struct Strings;
+    impl<'de> Visitor<'de> for Strings {
+        type Value = Vec<String>;
+
+        fn expecting(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+            f.write_str("an array of strings")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Vec<String>, A::Error> {
+            // Grows as elements come; a length that lies reserves nothing.
+            let mut strings = Vec::new();
+            while let Some(Strict(string)) = elements.next_element()? {
+                strings.push(string);
+            }
+            Ok(strings)
+        }
+    }
+    from.deserialize_seq(Strings)
+}
+
+struct StrVisitor;
+
+impl Visitor<'_> for StrVisitor {
+    type Value = String;
+
+    fn expecting(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("a string")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<String, E> {
+        Ok(text.to_owned())
+    }
+
+    fn visit_bytes<E: serde::de::Error>(self, _octets: &[u8]) -> Result<String, E> {
+        Err(E::custom("octets are not a string"))
+    }
+}

@@ -1,0 +1,1 @@
+"""AICP version 1, read and written from its protocol page alone."""

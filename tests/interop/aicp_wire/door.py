@@ -1,0 +1,118 @@
+"""Section 12: the events of the agent's door and the keys 64 to 79 that stand in them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from .header import ZERO_ID, Header
+from .metadata import Metadata
+from .shapes import DOWN, REQUEST, RESPONSE, UP
+
+__all__ = ["DOWN", "UP", "Event", "find_event", "STAGES", "default_last_stage"]
+
+# key 73, in the order in which the stages come
+STAGES = {0: "none", 3: "ACCEPTED", 1: "STORED", 2: "HANDLED"}
+
+
+@dataclass(frozen=True)
+class Event:
+    """A row of the table of events; `must` and `may` have only keys from 64 on."""
+
+    name: str
+    must: frozenset[int] = field(default=frozenset())
+    may: frozenset[int] = field(default=frozenset())
+
+
+def _event(name: str, must: tuple[int, ...] = (), may: tuple[int, ...] = ()) -> Event:
+    return Event(name, frozenset(must), frozenset(may))
+
+
+ATTACH = _event("attach", may=(75, 76))
+DETACH = _event("detach")
+WORKING = _event("working", must=(64,))
+CREDIT = _event("credit", must=(75, 76))
+RESOLVE = _event("resolve")
+OTHER = _event("other questions to the node")
+SUBMIT = _event("submit", may=(73,))
+RESPOND = _event("respond to a durable REQUEST", must=(64,), may=(73,))
+PING_UP = _event("ping")
+HANDLED = _event("handled", must=(64,))
+REFUSE = _event("refuse", must=(64,))
+# a row without the word "may" is read as "must"
+DELIVERY = _event("delivery", must=(65, 66, 67, 69, 70, 72))
+DURABLE_DELIVERY = _event(
+    "delivery that must be acknowledged", must=(64, 65, 66, 67, 68, 69, 70, 72, 74), may=(71,)
+)
+TOLD = _event("told")
+REFUSED = _event("refused")
+PONG = _event("pong", may=(65, 66, 67, 69, 72))
+
+EVENTS = (
+    ATTACH,
+    DETACH,
+    WORKING,
+    CREDIT,
+    RESOLVE,
+    OTHER,
+    SUBMIT,
+    RESPOND,
+    PING_UP,
+    HANDLED,
+    REFUSE,
+    DELIVERY,
+    DURABLE_DELIVERY,
+    TOLD,
+    REFUSED,
+    PONG,
+)
+
+SUBJECTS = {
+    "agent.attach": ATTACH,
+    "agent.detach": DETACH,
+    "agent.working": WORKING,
+    "agent.credit": CREDIT,
+    "agent.resolve": RESOLVE,
+}
+
+
+def question_to_node(header: Header, metadata: Metadata) -> Event | None:
+    """The event of a once REQUEST whose destination is zeros; None if its subject is none of the node's."""
+    subject = metadata.known.get(4, "")
+    if subject.startswith("node."):
+        return OTHER
+    return SUBJECTS.get(subject)
+
+
+def find_event(header: Header, shape: str, where: str, metadata: Metadata) -> Event | None:
+    """The event of a frame at the door. None: no row (openers, chunks and other frames of streams; a ping down)."""
+    if shape == "once" and header.type == REQUEST:
+        if where == UP and header.destination == ZERO_ID:
+            event = question_to_node(header, metadata)
+            if event is not None:
+                return event
+        if where == DOWN and metadata.known.get(4) == "agent.credit" and not metadata.known.keys() & DELIVERY.must:
+            return CREDIT
+    return (_up if where == UP else _down)(header, shape)
+
+
+def _up(header: Header, shape: str) -> Event | None:
+    if shape in ("once", "durable"):
+        return RESPOND if shape == "durable" and header.type == RESPONSE else SUBMIT
+    if shape == "notice":
+        return REFUSE
+    return {"ping": PING_UP, "handled": HANDLED}.get(shape)
+
+
+def _down(header: Header, shape: str) -> Event | None:
+    if shape == "once":
+        return DELIVERY
+    if shape == "durable":
+        return DURABLE_DELIVERY
+    return {"told": TOLD, "notice": REFUSED, "pong": PONG}.get(shape)
+
+
+def default_last_stage(header: Header, shape: str) -> int:
+    """The meaning of a submission without key 73."""
+    if shape != "durable":
+        return 0
+    return 2 if header.type == REQUEST else 3

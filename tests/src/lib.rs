@@ -1,0 +1,18 @@
+//! The referee: reads vectors as `docs/PROTOCOL.md` describes them, and judges our code by them.
+//! The tests, the maker of the vectors and the reader of foreign frames share it.
+
+// It is a test's helper: where something is missing, the vector is broken and the test must stop.
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test stops at the first fault")]
+
+pub mod forge;
+pub mod hex;
+pub mod judge;
+pub mod show;
+
+use std::path::{Path, PathBuf};
+
+/// The folder that holds the workspace.
+#[must_use]
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace").to_path_buf()
+}
