@@ -274,8 +274,8 @@ impl Shape {
             (MessageType::Error, _) => {
                 matches!(content, ContentType::MessagePack | ContentType::Protobuf | ContentType::Json)
             }
-            // The name would have to stand in metadata, and a PING has none.
-            (MessageType::Ping, _) => !matches!(content, ContentType::Named),
+            // The name would have to stand in metadata, and these have none.
+            (MessageType::Ping, _) | (_, Self::Chunk) => !matches!(content, ContentType::Named),
             (MessageType::Request | MessageType::Response | MessageType::Broadcast, _) => true,
         }
     }

@@ -20,6 +20,7 @@ SMALL_U = {
     "p - 1": (P - 1).to_bytes(32, "little"),
     "p": P.to_bytes(32, "little"),
     "p + 1": (P + 1).to_bytes(32, "little"),
+    "0 with bit 255": (1 << 255).to_bytes(32, "little"),
     "order 8": bytes.fromhex("e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800"),
     "order 8, the other": bytes.fromhex("5f9c95bca3508c24b1d0b1559c83ef5b04445cc4581c8e86d8224eddd09f1157"),
 }
@@ -103,6 +104,21 @@ def small_ephemeral(u: bytes, prekey_public: bytes):  # type: ignore[no-untyped-
         header = Header.unpack(front)
         key, iv = sealing.derive(bytes(32), nonce, u, prekey_public, header.source, header.destination)
         return sealing.prekey_id(prekey_public) + u + sealing.seal(key, iv, front, plain)
+
+    return sealer
+
+
+def high_bit_sealer(prekey_public: bytes):  # type: ignore[no-untyped-def]
+    """A sealer without a fault, whose ephemeral key has bit 255 set."""
+
+    def sealer(front: bytes, plain: bytes, nonce: bytes) -> bytes:
+        header = Header.unpack(front)
+        secret = os.urandom(32)
+        ephemeral = bytearray(sealing.public_of(secret))
+        ephemeral[31] |= 0x80
+        shared = sealing.shared_secret(secret, prekey_public)
+        key, iv = sealing.derive(shared, nonce, bytes(ephemeral), prekey_public, header.source, header.destination)
+        return sealing.prekey_id(prekey_public) + ephemeral + sealing.seal(key, iv, front, plain)
 
     return sealer
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +16,7 @@ from aicp_wire.sealing import Prekey
 from aicp_wire.signatures import Signer
 
 Case = dict[str, Any]
+Sealer = Callable[[bytes, bytes, bytes], bytes]
 
 BOTH = shapes.PROTECTION
 SIGNED = shapes.SIGNED
@@ -74,8 +76,8 @@ class World:
             case["now"] = str(self.now)
         return case
 
-    def frame(self, header: Header, plain: bytes) -> bytes:
-        return frames.make_wire_frame(header, plain, self.signer, self.prekey.public)
+    def frame(self, header: Header, plain: bytes, sealer: Sealer | None = None) -> bytes:
+        return frames.make_wire_frame(header, plain, self.signer, self.prekey.public, sealer)
 
 
 def plain_of(known: dict[int, Any], body: bytes = b"", application: dict[str, Any] | None = None) -> bytes:

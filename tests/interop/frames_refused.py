@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import replace
 from typing import Any
@@ -19,6 +20,12 @@ from aicp_wire.shapes import ACK, BROADCAST, ERROR, PING, REQUEST, RESPONSE
 from frame_world import ACKED, BOTH, SIGNED, STREAM, Case, World, error_of, plain_of
 
 
+def long_error(size: int) -> bytes:
+    """The body of an ERROR in JSON, without a fault but its size."""
+    body = error_of(4001, 3)
+    return body + b" " * (size - len(body))
+
+
 class Refusals:
     """Collects the cases."""
 
@@ -27,7 +34,8 @@ class Refusals:
 
     def add(self, reason: str, name: str, world: World, header: Header, frame: bytes) -> None:
         case: Case = {"name": name, **world.given(header, frame)}
-        self.cases.append(case | {"refused": reason, "code": CODES[reason]})
+        code = CODES[reason]
+        self.cases.append(case | {"refused": reason} | ({} if code is None else {"code": code}))
 
     def plain(self, reason: str, name: str, world: World, header: Header, plain: bytes) -> None:
         """A frame that is sealed and signed as it should be."""
@@ -35,6 +43,7 @@ class Refusals:
 
 
 def header_faults(out: Refusals) -> None:
+    notice = plain_of({}, error_of(4001, 1))
     faulty: list[tuple[str, str, int, int, dict[str, Any]]] = [
         ("version", "version 2", PING, SIGNED, {"version": 2}),
         ("type", "type 0", 0, SIGNED, {}),
@@ -44,10 +53,21 @@ def header_faults(out: Refusals) -> None:
         ("hops", "ttl above initial ttl", PING, SIGNED, {"ttl": 5, "initial_ttl": 4}),
         ("hops", "initial ttl 33", PING, SIGNED, {"ttl": 1, "initial_ttl": 33}),
         ("content-type", "content type 6", PING, SIGNED, {"content_type": 6}),
-        ("content-type", "a STORED with a content type", ACK, SIGNED, {"content_type": 1, "receipt": 1, "sequence": 1}),
-        ("content-type", "a notice in text", ERROR, SIGNED, {"content_type": 5}),
+        ("content-type", "content type 254", PING, SIGNED, {"content_type": 254}),
+        ("content-type", "a PING with content type 255", PING, SIGNED, {"content_type": 255}),
+        ("content-type", "a pong with a content type", ACK, SIGNED, {"content_type": 4, "plain": b""}),
+        ("content-type", "a stream-end with a content type", ACK, SIGNED | 0x18, {"content_type": 4}),
+        (
+            "content-type",
+            "a STORED with a content type",
+            ACK,
+            SIGNED,
+            {"content_type": 1, "receipt": 1, "sequence": 1, "plain": plain_of({3: 2})},
+        ),
+        ("content-type", "a notice in text", ERROR, SIGNED, {"content_type": 5, "plain": notice}),
+        ("content-type", "a notice without one", ERROR, SIGNED, {"plain": notice}),
         ("receipt", "a receipt in a PING", PING, SIGNED, {"receipt": 1}),
-        ("receipt", "ACCEPTED on the wire", ACK, SIGNED, {"receipt": 3}),
+        ("receipt", "ACCEPTED on the wire", ACK, SIGNED, {"receipt": 3, "plain": b""}),
         ("zero-id", "destination of zeros", PING, SIGNED, {"destination": bytes(32)}),
         ("shape", "a PING that requires an ACK", PING, SIGNED | shapes.REQUIRES_ACK, {"sequence": 1}),
         ("shape", "a place without REQUIRES_ACK", REQUEST, BOTH, {"sequence": 1}),
@@ -60,16 +80,23 @@ def header_faults(out: Refusals) -> None:
     for reason, name, type_, flags, more in faulty:
         world = World()
         content_type = more.pop("content_type", 0)
+        plain = more.pop("plain", plain_of({}))
         header = world.header(type_, flags, content_type, **more)
-        out.plain(reason, name, world, header, plain_of({}))
+        out.plain(reason, name, world, header, plain)
     world = World()
     header = world.header(PING, SIGNED)
+    frame = world.frame(header, plain_of({}))
+    out.add("short", "nothing at all", world, header, b"")
+    out.add("short", "95 bytes", world, header, frame[:95])
+    out.add("short", "the last byte is missing", world, header, frame[:-1])
+    out.add("length", "a byte after the frame", world, header, frame + b"\0")
     out.plain("length", "a PING without a metadata length", world, header, b"")
     header = world.header(ACK, SIGNED)
     out.plain("too-large", "a pong with a metadata length", world, header, plain_of({}))
     header = world.header(ERROR, SIGNED, 1)
-    most = 2 + 16384 + 65536
-    out.plain("too-large", "a notice above its most", world, header, bytes(most + 1))
+    full = encode_metadata({15: bytes(16384 - 5)})
+    assert len(full) == 16384
+    out.plain("too-large", "a notice above its most", world, header, join_plain(full, long_error(65537)))
 
 
 def signature_faults(out: Refusals) -> None:
@@ -155,6 +182,7 @@ def form_faults(out: Refusals) -> None:
         ("metadata-key", "a str key twice", join_map([b"\xa1x" + value, b"\xd9\x01x" + value])),
         ("metadata-key", "an uint key twice, of two widths", join_map([b"\x04\xa1a", b"\xcc\x04\xa1b"])),
         ("metadata-key", "an unknown key twice", join_map([b"\x20\xc0", b"\x20\xc0"])),
+        ("metadata-key", "key 0 twice", join_map([b"\x00\xc0", b"\xcc\x00\xc0"])),
         ("metadata-key", "key 128", join_map([b"\xcc\x80" + value])),
         ("metadata-key", "a key in a signed format", join_map([b"\xd0\x04\xa1a"])),
         ("metadata-key", "a negative key", join_map([b"\xff" + value])),
@@ -194,13 +222,16 @@ def presence_faults(out: Refusals) -> None:
         header = world.header(REQUEST, ACKED, 4, sequence=1)
         out.plain("metadata-presence", f"a durable REQUEST without {name}", world, header, plain_of(known, b"x"))
     stream_keys = {6: os.urandom(8), 8: os.urandom(32)}
+    stored = {"receipt": 1, "sequence": 1}
     wrong: list[tuple[str, str, int, int, int, dict[str, int], dict[int, Any], dict[str, Any]]] = [
         ("metadata-presence", "a BROADCAST without a topic", BROADCAST, BOTH, 0, {}, {}, {}),
         ("metadata-presence", "255 without a name", REQUEST, BOTH, 255, {}, {}, {}),
-        ("metadata-presence", "a STORED without a flow id", ACK, SIGNED, 0, {"receipt": 1, "sequence": 1}, {}, {}),
+        ("metadata-presence", "a STORED without a flow id", ACK, SIGNED, 0, stored, {}, {}),
         ("metadata-presence", "an opener without a secret", REQUEST, STREAM, 4, {}, {6: bytes(8)}, {}),
         ("metadata-presence", "a ping with a subject", PING, SIGNED, 0, {}, {4: "x"}, {}),
         ("metadata-presence", "a ping with a str key", PING, SIGNED, 0, {}, {}, {"x": 1}),
+        ("metadata-presence", "an opener with an expiry", REQUEST, STREAM, 4, {}, stream_keys | {2: 5}, {}),
+        ("metadata-presence", "a STORED with a str key", ACK, SIGNED, 0, stored, {3: 2}, {"x": 1}),
         ("metadata-value", "a stream id of 7 bytes", REQUEST, STREAM, 4, {}, stream_keys | {6: bytes(7)}, {}),
     ]
     for reason, name, type_, flags, content_type, more, known, application in wrong:
@@ -233,8 +264,10 @@ def body_faults(out: Refusals) -> None:
     out.plain("body", "a HANDLED with a body", world, header, plain_of(world.durable(ACK), b"x"))
     known = {6: os.urandom(8), 8: os.urandom(32)}
     out.plain("body", "an opener with a body", world, world.header(REQUEST, STREAM, 4), plain_of(known, b"x"))
-    header = world.header(ERROR, SIGNED, 1)
-    out.plain("too-large", "a body of 65537 bytes in an ERROR", world, header, plain_of({}, bytes(65537)))
+    header = world.header(ERROR, SIGNED, 3)
+    out.plain("too-large", "a body of 65537 bytes in an ERROR", world, header, plain_of({}, long_error(65537)))
+    header = world.header(PING, SIGNED, 4)
+    out.plain("too-large", "a body of 65537 bytes in a PING", world, header, plain_of({}, bytes(65537)))
     good = {"error_code": 4001, "error_message": "", "original_message_id": "0" * 16}
     bodies: list[tuple[str, int, bytes]] = [
         ("an empty body", 1, b""),
@@ -248,6 +281,24 @@ def body_faults(out: Refusals) -> None:
         ("a doubled field", 3, b'{"error_code":4001,' + error_of(4001, 3)[1:]),
         ("a negative advice", 1, msgpack.packb(good | {"retry_after_ms": -1})),
         ("an advice of 2^32", 3, error_of(4009, 3, retry=2**32)),
+        ("a code that is a float", 1, msgpack.packb(good | {"error_code": 4001.0})),
+        ("a code that is a float in JSON", 3, json.dumps(good | {"error_code": 4001.0}).encode()),
+        ("a code with an exponent", 3, json.dumps(good).replace("4001", "4001e0").encode()),
+        ("an advice of null", 3, json.dumps(good | {"retry_after_ms": None}).encode()),
+        ("an advice of nil", 1, msgpack.packb(good | {"retry_after_ms": None})),
+        ("a message that is a bin", 1, msgpack.packb(good | {"error_message": b"x"})),
+        ("a message that is not UTF-8", 2, encode_protobuf("ErrorBody", good) + b"\x12\x01\xff"),
+        ("a known field of another wire type", 2, encode_protobuf("ErrorBody", good) + b"\x25\0\0\0\0"),
+        ("a known field that is a group", 2, encode_protobuf("ErrorBody", good) + b"\x23\x24"),
+        ("a group that is not closed", 2, encode_protobuf("ErrorBody", good) + b"\x7b"),
+        ("65 entries", 1, msgpack.packb(good | {f"k{n}": n for n in range(62)})),
+        ("an unknown key twice", 1, b"\x85\xa1x\xc0\xa1x\xc0" + msgpack.packb(good)[1:]),
+        ("a key that is no string", 1, b"\x84\x01\xc0" + msgpack.packb(good)[1:]),
+        ("an extension type", 1, b"\x84\xa1x\xd4\1\0" + msgpack.packb(good)[1:]),
+        ("9 levels", 3, b'{"x":' + b"[" * 8 + b"]" * 8 + b"," + json.dumps(good).encode()[1:]),
+        ("an array", 3, b"[]"),
+        ("a comma too many", 3, json.dumps(good).encode()[:-1] + b",}"),
+        ("content of another encoding", 3, msgpack.packb(good)),
     ]
     for name, encoding, body in bodies:
         world = World()

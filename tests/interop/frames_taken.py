@@ -14,9 +14,10 @@ from aicp_wire.header import Header
 from aicp_wire.metadata import KEYS, encode_metadata, join_map, join_plain
 from aicp_wire.shapes import ACK, BROADCAST, ERROR, PING, REQUEST, RESPONSE
 from aicp_wire.strict_msgpack import pack_uint
-from frame_world import ACKED, BOTH, HOUR, SIGNED, STREAM, Case, World, error_of
+from faults import high_bit_sealer
+from frame_world import ACKED, BOTH, HOUR, SIGNED, STREAM, Case, Sealer, World, error_of
 
-SIZES = {"empty": 0, "one byte": 1, "1 KiB": 1024, "20 KiB": 20 * 1024, "200 KiB": 200 * 1024}
+SIZES = {"empty": 0, "one byte": 1, "1 KiB": 1024, "8 KiB": 8 * 1024}
 TYPES = {"REQUEST": REQUEST, "RESPONSE": RESPONSE, "BROADCAST": BROADCAST}
 APPLICATION = {"trace-note": "grüß dich", "numbers": [0, -1, 127, 128, 70000, 2**40], "nested": {"a": {"b": [None]}}}
 
@@ -51,16 +52,16 @@ class Taken:
         application: dict[str, Any] | None = None,
         packed: bytes | None = None,
         hops: int = 0,
+        sealer: Sealer | None = None,
     ) -> None:
-        """`packed` replaces the metadata's bytes; `hops` lowers the ttl after signing, as relays do."""
+        """`packed` replaces the metadata's bytes; `hops` lowers the ttl after signing, as relays do;
+        `sealer` seals in the place of the usual one."""
         known = known or {}
         data = packed if packed is not None else encode_metadata(known, application)
         plain = b"" if shape == "pong" else join_plain(data, body)
-        frame = bytearray(world.frame(header, plain))
+        frame = bytearray(world.frame(header, plain, sealer))
         frame[88] -= hops
-        case: Case = {"name": name, **world.given(header, bytes(frame))}
-        if "prekey_secret" in case:
-            case["plain"] = plain.hex()
+        case: Case = {"name": name, **world.given(header, bytes(frame)), "plain": plain.hex()}
         case |= {"shape": shape, "metadata": written(known, application), "body": body.hex()}
         self.cases.append(case)
 
@@ -90,6 +91,8 @@ def once_and_durable(taken: Taken) -> None:
         header = world.header(type_, ACKED, 1, sequence=2**32 - 1)
         known[12] = 2**32 - 1
         taken.add(f"durable {type_name}, all may stand", "durable", world, header, known, b"\xc0", APPLICATION)
+    world = World()
+    taken.add("once REQUEST, 200 KiB", "once", world, world.header(REQUEST, BOTH, 4), {}, os.urandom(200 * 1024))
     for content_type in (0, 1, 2, 5, 255):
         world = World()
         known = {1: "image/png"} if content_type == 255 else {}
@@ -97,8 +100,21 @@ def once_and_durable(taken: Taken) -> None:
         header = world.header(REQUEST, BOTH, content_type)
         taken.add(f"once, content type {content_type}", "once", world, header, known, body)
     world = World()
+    header = world.header(REQUEST, BOTH, 3)
+    taken.add("once, JSON without a body", "once", world, header)
+    world = World()
+    header = world.header(REQUEST, BOTH, 5)
+    taken.add("once, text that is not UTF-8", "once", world, header, {}, b"\xff\xfe")
+    world = World()
     header = world.header(ACK, ACKED, sequence=7, receipt=2)
     taken.add("durable HANDLED", "durable", world, header, world.durable(ACK) | {12: 7})
+    world = World()
+    header = world.header(ACK, ACKED, sequence=7, receipt=2)
+    taken.add("durable HANDLED again", "durable", world, header, world.durable(ACK) | {14: True})
+    world = World()
+    header = world.header(ERROR, ACKED, 1, sequence=1)
+    known = world.durable(ERROR)
+    taken.add("durable ERROR 4015", "durable", world, header, known, error_of(4015, 1))
     for encoding in (1, 2, 3):
         world = World()
         header = world.header(ERROR, ACKED, encoding, sequence=3)
@@ -123,9 +139,21 @@ def signed_only(taken: Taken) -> None:
     original = "0123456789abcdef"
     loose = {"error_code": 4999, "error_message": "m" * 1024, "original_message_id": original}
     extra = {"more": [1, {"deep": None}], **loose}
+    signed = b"\xd1" + (4999).to_bytes(2, "big")
+    whole = msgpack.packb(loose)
+    signed_code = whole.replace(msgpack.packb(4999), signed)
+    wide_code = whole.replace(msgpack.packb(4999), pack_uint(4999, 8))
+    twice = b'{"more":1,"more":2.5,' + json.dumps(loose).encode()[1:]
+    high = b"\x08" + protobuf.encode_varint(2**63 + 2**32 + 4999) + protobuf.encode("ErrorBody", loose)[3:]
     bodies = {
         "MessagePack without retry_after_ms": (1, msgpack.packb(loose)),
         "MessagePack with unknown fields": (1, msgpack.packb(extra)),
+        "MessagePack with 64 entries": (1, msgpack.packb(loose | {f"k{n}": n for n in range(61)})),
+        "MessagePack with a code in int 16": (1, signed_code),
+        "MessagePack with a code in uint 64": (1, wide_code),
+        "JSON with an unknown field twice": (3, twice),
+        "Protocol Buffers, a varint above 32 bits": (2, high),
+        "Protocol Buffers with an unknown group": (2, b"\x7b\x0a\x01x\x7c" + protobuf.encode("ErrorBody", loose)),
         "JSON with blanks and unknown fields": (3, b" " + json.dumps(extra, indent=1).encode() + b"\r\n"),
         "Protocol Buffers, last one wins": (
             2,
@@ -142,13 +170,16 @@ def signed_only(taken: Taken) -> None:
         taken.add(f"ping, {size} bytes", "ping", world, header, {}, os.urandom(size))
     world = World()
     header = world.header(PING, SIGNED)
-    taken.add("ping with unknown keys", "ping", world, header, {15: 1, 127: [b"x"]})
+    taken.add("ping with unknown keys", "ping", world, header, {0: None, 15: 1, 127: [b"x"]})
     world = World()
     header = world.header(ACK, SIGNED | 0x0018)
     taken.add("stream-end", "stream-end", world, header)
     world = World()
     header = world.header(ERROR, SIGNED | 0x0008, 1)
     taken.add("stream-abort", "stream-abort", world, header, {}, error_of(4004, 1))
+    world = World()
+    header = world.header(ERROR, SIGNED | 0x0008, 1)
+    taken.add("stream-abort 4015", "stream-abort", world, header, {99: 1}, error_of(4015, 1))
 
 
 def openers(taken: Taken) -> None:
@@ -190,7 +221,7 @@ def forms(taken: Taken) -> None:
     assert len(encode_metadata({}, full)) == 16384
     taken.add("16384 bytes of metadata", "once", world, world.header(RESPONSE, BOTH), {}, b"", full)
     world = World()
-    known = {15: True, 63: {"a": 1.5}, 80: [], 127: None, 4: "x"}
+    known = {0: "zero", 15: True, 63: {"a": 1.5}, 80: [], 127: None, 4: "x"}
     taken.add("unknown keys", "once", world, world.header(REQUEST, BOTH), known)
     world = World()
     odd = {"a": {1: 2, "b": b"", -5: 1.25}}
@@ -214,10 +245,18 @@ def forms(taken: Taken) -> None:
     taken.add("extreme id and timestamp", "once", world, header)
 
 
+def sealed_forms(taken: Taken) -> None:
+    """An ephemeral key with bit 255 set: ignored by X25519, but in the info as it came."""
+    world = World()
+    sealer = high_bit_sealer(world.prekey.public)
+    taken.add("bit 255 of the ephemeral key", "once", world, world.header(REQUEST, BOTH, 4), {}, b"x", sealer=sealer)
+
+
 def taken_cases() -> list[Case]:
     taken = Taken()
     once_and_durable(taken)
     signed_only(taken)
     openers(taken)
     forms(taken)
+    sealed_forms(taken)
     return taken.cases

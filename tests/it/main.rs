@@ -1,1 +1,15 @@
-//! t
+//! The promises, each seen to fail when it is broken. Test names read as sentences.
+
+#![expect(clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test stops at the first fault")]
+#![expect(clippy::disallowed_methods, reason = "a test may be told how long to try")]
+
+mod admission;
+mod authentication;
+mod corpora;
+mod identity;
+mod schema;
+mod sealing;
+mod shapes;
+mod tidy;
+mod tls;
+mod vectors;

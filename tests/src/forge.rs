@@ -69,5 +69,8 @@ pub fn non_canonical_points() -> Vec<[u8; 32]> {
 #[must_use]
 pub fn mixed_order_points(public: &[u8; 32]) -> Vec<[u8; 32]> {
     let point = curve25519_dalek::edwards::CompressedEdwardsY(*public).decompress().expect("a point");
-    curve25519_dalek::constants::EIGHT_TORSION[1..].iter().map(|torsion| (point + torsion).compress().to_bytes()).collect()
+    curve25519_dalek::constants::EIGHT_TORSION[1..]
+        .iter()
+        .map(|torsion| (point + torsion).compress().to_bytes())
+        .collect()
 }

@@ -14,8 +14,11 @@ use crate::{hex, show};
 /// What a case says, or why it is refused.
 pub type Outcome = Result<Value, Refusal>;
 
+/// Judges one case.
+pub type Judge = fn(&Value) -> Outcome;
+
 /// Every file below `proto/vectors`, with its judge.
-pub const FILES: [(&str, fn(&Value) -> Outcome); 11] = [
+pub const FILES: [(&str, Judge); 11] = [
     ("keys.json", key),
     ("prekeys.json", prekey),
     ("shapes.json", shapes),
@@ -30,7 +33,7 @@ pub const FILES: [(&str, fn(&Value) -> Outcome); 11] = [
 ];
 
 /// Compares a case with what our code makes of it; `Err` says how they differ.
-pub fn compare(case: &Value, judge: fn(&Value) -> Outcome) -> Result<(), String> {
+pub fn compare(case: &Value, judge: Judge) -> Result<(), String> {
     match (case.get("refused"), judge(case)) {
         (Some(reason), Err(refusal)) => {
             let code = case["code"].as_u64();
@@ -93,7 +96,8 @@ fn key(case: &Value) -> Outcome {
 
 fn prekey(case: &Value) -> Outcome {
     let mut prekeys = Prekeys::new(proto::AgentId::new([7; 32]));
-    let made = prekeys.insert_published(&hex::array(text(case, "secret")), 0).expect("there is room").expect("it is new");
+    let made =
+        prekeys.insert_published(&hex::array(text(case, "secret")), 0).expect("there is room").expect("it is new");
     Ok(json!({ "public": hex::write(made.public()), "id": hex::write(made.id().as_bytes()) }))
 }
 
@@ -229,9 +233,9 @@ fn signature(case: &Value) -> Outcome {
     let holds = match text(case, "context") {
         "" => verify::has_signed_digest(&key, message[..].try_into().expect("a digest"), &signature),
         name => {
-            let context = Context::ALL.into_iter().find(|context| {
-                context.as_bytes().strip_suffix(b"\0").is_some_and(|bytes| bytes == name.as_bytes())
-            });
+            let context = Context::ALL
+                .into_iter()
+                .find(|context| context.as_bytes().strip_suffix(b"\0").is_some_and(|bytes| bytes == name.as_bytes()));
             verify::has_signed(&key, context.expect("a context"), &message, &signature)
         }
     };
@@ -249,7 +253,7 @@ fn local_frame(case: &Value) -> Outcome {
 }
 
 fn local_body(case: &Value) -> Outcome {
-    fn show<B: ControlBody>(case: &Value) -> Outcome {
+    fn show<B: ControlBody + PartialEq + std::fmt::Debug>(case: &Value) -> Outcome {
         let body = B::read(content_type(case), &octets(case, "body")).ok_or(Refusal::Body)?;
         let again = B::read(content_type(case), &body.write(content_type(case))).expect("it reads what it writes");
         assert_eq!(again, body);

@@ -2,12 +2,13 @@
 //! The tests, the maker of the vectors and the reader of foreign frames share it.
 
 // It is a test's helper: where something is missing, the vector is broken and the test must stop.
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test stops at the first fault")]
+#![expect(clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test stops at the first fault")]
 
 pub mod forge;
 pub mod hex;
 pub mod judge;
 pub mod show;
+pub mod targets;
 
 use std::path::{Path, PathBuf};
 

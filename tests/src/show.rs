@@ -1,8 +1,8 @@
 //! What was decoded, as the vectors write it.
 
+use proto::Header;
 use proto::metadata::{Key, Metadata};
 use proto::record::{AgentRecord, NodeRecord};
-use proto::Header;
 use serde_json::{Map, Value, json};
 
 use crate::hex;

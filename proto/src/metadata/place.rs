@@ -82,7 +82,9 @@ enum NodeSubject {
 
 impl FrameView {
     fn new(header: &Header, metadata: &Metadata) -> Self {
-        let to_node = header.boundary() == Boundary::Up && header.destination().is_zero();
+        // In a BROADCAST, zeros are all who want the topic.
+        let is_broadcast = header.message_type() == MessageType::Broadcast;
+        let to_node = header.boundary() == Boundary::Up && header.destination().is_zero() && !is_broadcast;
         // An agent's own message may have any subject; a delivery tells what was proved about its source.
         let says_node_itself = header.boundary() == Boundary::Down && !DELIVERED.iter().any(|key| metadata.has(*key));
         let asks = header.shape() == Shape::Once && header.message_type() == MessageType::Request;

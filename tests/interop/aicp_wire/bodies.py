@@ -15,6 +15,10 @@ from .strict_msgpack import LEVELS, Item, Malformed, walk_map
 MESSAGEPACK, PROTOBUF, JSON = 1, 2, 3
 
 
+ENTRIES_MOST = 64
+INTEGER_MOST = 40  # digits; more are beyond every field
+
+
 class BadBody(Exception):
     """Not of the form, whatever the reason is called where it is used."""
 
@@ -25,6 +29,11 @@ class JsonObject(list):  # type: ignore[type-arg]
 
 def _refuse_constant(name: str) -> None:
     raise BadBody(f"{name} is not JSON")
+
+
+def _integer(digits: str) -> int | float:
+    """An integer without end becomes a float, which suits no field."""
+    return int(digits) if len(digits) <= INTEGER_MOST else float(digits)
 
 
 def judge_json_levels(text: str) -> None:
@@ -56,7 +65,7 @@ def json_pairs(data: bytes) -> list[tuple[str, Any]]:
     try:
         text = data.decode("utf-8", "strict")
         judge_json_levels(text)
-        value = json.loads(text, object_pairs_hook=JsonObject, parse_constant=_refuse_constant)
+        value = json.loads(text, object_pairs_hook=JsonObject, parse_int=_integer, parse_constant=_refuse_constant)
     except ValueError as error:
         raise BadBody(str(error)) from None
     if not isinstance(value, JsonObject):
@@ -80,6 +89,8 @@ def messagepack_pairs(data: bytes) -> list[tuple[str, Any]]:
         pairs = walk_map(data)
     except Malformed as malformed:
         raise BadBody(str(malformed)) from None
+    if len(pairs) > ENTRIES_MOST:
+        raise BadBody("too many entries")
     result = []
     seen: set[str] = set()
     for key, item in pairs:
@@ -136,7 +147,7 @@ def encode(message: str, content_type: int, values: dict[str, Any]) -> bytes:
 
 
 def decode_door_body(message: str, content_type: int, data: bytes) -> dict[str, Any]:
-    """Attach, AttachReply, Resolve, ResolveReply; the page names no reason, `body` is this reader's choice."""
+    """Attach, AttachReply, Resolve, ResolveReply: the form of section 12; what the fields say is not judged."""
     try:
         return decode(message, content_type, data)[0]
     except BadBody as bad:

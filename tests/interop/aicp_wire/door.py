@@ -32,17 +32,15 @@ DETACH = _event("detach")
 WORKING = _event("working", must=(64,))
 CREDIT = _event("credit", must=(75, 76))
 RESOLVE = _event("resolve")
-OTHER = _event("other questions to the node")
+QUESTION = _event("question")
 SUBMIT = _event("submit", may=(73,))
-RESPOND = _event("respond to a durable REQUEST", must=(64,), may=(73,))
+RESPOND = _event("respond", must=(64,), may=(73,))
 PING_UP = _event("ping")
 HANDLED = _event("handled", must=(64,))
 REFUSE = _event("refuse", must=(64,))
-# a row without the word "may" is read as "must"
 DELIVERY = _event("delivery", must=(65, 66, 67, 69, 70, 72))
-DURABLE_DELIVERY = _event(
-    "delivery that must be acknowledged", must=(64, 65, 66, 67, 68, 69, 70, 72, 74), may=(71,)
-)
+ANSWER = _event("answer")
+DURABLE_DELIVERY = _event("durable delivery", must=(64, 65, 66, 67, 68, 69, 70, 72, 74), may=(71,))
 TOLD = _event("told")
 REFUSED = _event("refused")
 PONG = _event("pong", may=(65, 66, 67, 69, 72))
@@ -53,13 +51,14 @@ EVENTS = (
     WORKING,
     CREDIT,
     RESOLVE,
-    OTHER,
+    QUESTION,
     SUBMIT,
     RESPOND,
     PING_UP,
     HANDLED,
     REFUSE,
     DELIVERY,
+    ANSWER,
     DURABLE_DELIVERY,
     TOLD,
     REFUSED,
@@ -75,40 +74,27 @@ SUBJECTS = {
 }
 
 
-def question_to_node(header: Header, metadata: Metadata) -> Event | None:
-    """The event of a once REQUEST whose destination is zeros; None if its subject is none of the node's."""
-    subject = metadata.known.get(4, "")
-    if subject.startswith("node."):
-        return OTHER
-    return SUBJECTS.get(subject)
-
-
 def find_event(header: Header, shape: str, where: str, metadata: Metadata) -> Event | None:
-    """The event of a frame at the door. None: no row (openers, chunks and other frames of streams; a ping down)."""
-    if shape == "once" and header.type == REQUEST:
-        if where == UP and header.destination == ZERO_ID:
-            event = question_to_node(header, metadata)
-            if event is not None:
-                return event
-        if where == DOWN and metadata.known.get(4) == "agent.credit" and not metadata.known.keys() & DELIVERY.must:
-            return CREDIT
-    return (_up if where == UP else _down)(header, shape)
+    """The event of a frame at the door. None: it has none (frames of streams, a ping down)."""
+    return (_up if where == UP else _down)(header, shape, metadata)
 
 
-def _up(header: Header, shape: str) -> Event | None:
+def _up(header: Header, shape: str, metadata: Metadata) -> Event | None:
+    if shape == "once" and header.type == REQUEST and header.destination == ZERO_ID:
+        # "any other": also with a subject that does not begin with `node.`, and with none at all
+        return SUBJECTS.get(metadata.known.get(4, ""), QUESTION)
     if shape in ("once", "durable"):
         return RESPOND if shape == "durable" and header.type == RESPONSE else SUBMIT
-    if shape == "notice":
-        return REFUSE
-    return {"ping": PING_UP, "handled": HANDLED}.get(shape)
+    return {"ping": PING_UP, "handled": HANDLED, "notice": REFUSE}.get(shape)
 
 
-def _down(header: Header, shape: str) -> Event | None:
+def _down(header: Header, shape: str, metadata: Metadata) -> Event | None:
     if shape == "once":
-        return DELIVERY
-    if shape == "durable":
-        return DURABLE_DELIVERY
-    return {"told": TOLD, "notice": REFUSED, "pong": PONG}.get(shape)
+        delivered = bool(metadata.known.keys() & DELIVERY.must)
+        if header.type == REQUEST and not delivered and metadata.known.get(4) == "agent.credit":
+            return CREDIT
+        return ANSWER if header.type == RESPONSE and not delivered else DELIVERY
+    return {"durable": DURABLE_DELIVERY, "told": TOLD, "notice": REFUSED, "pong": PONG}.get(shape)
 
 
 def default_last_stage(header: Header, shape: str) -> int:

@@ -40,7 +40,7 @@ def split_payload(header: Header, payload: bytes) -> tuple[bytes, bytes, bytes]:
 
 
 def whole_payload(header: Header, data: bytes) -> bytes:
-    """The payload of the one frame in `data`; less is `short`, more is `length` (the page names no reason)."""
+    """The payload of the one frame in `data`; less is `short`, more is `length`."""
     require(len(data) >= SIZE + header.payload_length, "short", "payload cut short")
     require(len(data) == SIZE + header.payload_length, "length", "bytes after the frame")
     return data[SIZE:]

@@ -8,8 +8,11 @@ from dataclasses import dataclass
 from .refusal import Refused, require
 from .shapes import (
     ACK,
+    BROADCAST,
+    DOWN,
     PROTECTION,
     RECEIPT_MOST,
+    REQUEST,
     UNKNOWN_FLAGS,
     UP,
     WIRE,
@@ -26,6 +29,7 @@ LAYOUT = struct.Struct(">BBQQ32s32sIHBBBBI")
 assert LAYOUT.size == SIZE
 
 ZERO_ID = bytes(32)
+SOME_ID = b"\1" * 32
 CONTENT_TYPES = (0, 1, 2, 3, 4, 5, 255)
 
 
@@ -95,16 +99,9 @@ def signed_form(header: bytes) -> bytes:
 
 
 def judge(header: Header, door: str, *, ids: bool = True, length: bool = True) -> str:
-    """Checks 1 to 13 in their order; the shape of what passes."""
-    require(header.version == 1, "version", str(header.version))
-    require(1 <= header.type <= 6, "type", str(header.type))
-    require(header.flags & UNKNOWN_FLAGS == 0, "flags", f"{header.flags:#06x}")
-    require(header.initial_ttl <= 32 and header.ttl <= header.initial_ttl, "hops")
-    require(header.content_type in CONTENT_TYPES, "content-type", str(header.content_type))
-    judge_receipt(header.type, header.receipt, door)
-    if ids and door == WIRE:
-        require(header.source != ZERO_ID and header.destination != ZERO_ID, "zero-id")
-    row = judge_shape(header.type, header.flags, header.receipt, header.sequence, door)
+    """Checks 1 to 14 in their order; the shape of what passes.
+    Without `ids`, 7 and 11 are left out; without `length`, 13 and 14."""
+    row = judge_to_ids(header, door, ids)
     require(content_type_suits(row.shape, header.type, header.content_type), "content-type", row.shape)
     if length:
         extra = overhead(row.protection) if door == WIRE else 0
@@ -112,6 +109,24 @@ def judge(header: Header, door: str, *, ids: bool = True, length: bool = True) -
         require(header.payload_length >= least + extra, "length", str(header.payload_length))
         require(header.payload_length <= most + extra, "too-large", str(header.payload_length))
     return row.shape
+
+
+def judge_to_ids(header: Header, door: str, ids: bool = True) -> Row:
+    """Checks 1 to 11."""
+    require(header.version == 1, "version", str(header.version))
+    require(1 <= header.type <= 6, "type", str(header.type))
+    require(header.flags & UNKNOWN_FLAGS == 0, "flags", f"{header.flags:#06x}")
+    # at the door too: "does not judge the hops" (section 12) is read as "any hops that pass this"
+    require(header.initial_ttl <= 32 and header.ttl <= header.initial_ttl, "hops")
+    require(header.content_type in CONTENT_TYPES, "content-type", str(header.content_type))
+    judge_receipt(header.type, header.receipt, door)
+    if ids and door != UP:
+        require(header.source != ZERO_ID, "zero-id", "source")
+        require(door == DOWN or header.destination != ZERO_ID, "zero-id", "destination")
+    row = judge_shape(header, door)
+    if ids and door == UP:
+        judge_ids_up(header, row.shape)
+    return row
 
 
 def judge_receipt(type_: int, receipt: int, door: str) -> None:
@@ -124,24 +139,35 @@ def judge_receipt(type_: int, receipt: int, door: str) -> None:
         require(receipt <= RECEIPT_MOST[door], "receipt", str(receipt))
 
 
-def judge_shape(type_: int, flags: int, receipt: int, sequence: int, door: str) -> Row:
+def judge_shape(header: Header, door: str) -> Row:
     """Checks 8 to 10."""
-    row = find_row(type_, flags, receipt, sequence, door)
+    row = find_row(header.type, header.flags, header.receipt, header.sequence, door)
     if row is None:
         raise Refused("shape", "in no row")
-    protection = flags & PROTECTION
+    protection = header.flags & PROTECTION
     if door == WIRE:
         require(protection & row.protection == row.protection, "unprotected", row.shape)
     require(protection & ~row.protection == 0, "shape", "protection beyond that of the shape")
     return row
 
 
+def judge_ids_up(header: Header, shape: str) -> None:
+    """Check 11."""
+    asks = shape == "ping" or shape == "once" and header.type == REQUEST
+    tells_all = header.type == BROADCAST and shape in ("once", "durable")
+    if header.destination == ZERO_ID:
+        require(asks or tells_all, "zero-id", "destination")
+    if header.source == ZERO_ID:
+        require(asks and header.destination == ZERO_ID, "zero-id", "source")
+
+
 def shape_outcome(type_: int, receipt: int, sequence: int, flags: int, door: str) -> str:
     """The word for one value of the flags: a shape or a reason (the file shapes.json)."""
+    header = Header(
+        type=type_, source=SOME_ID, destination=SOME_ID, flags=flags, receipt=receipt, sequence=sequence
+    )
     try:
-        require(flags & UNKNOWN_FLAGS == 0, "flags")
-        judge_receipt(type_, receipt, door)
-        return judge_shape(type_, flags, receipt, sequence, door).shape
+        return judge_to_ids(header, door).shape
     except Refused as refused:
         return refused.reason
 

@@ -61,7 +61,7 @@ KEYS: dict[int, Key] = {
     8: _bin("stream_secret", 32),
     9: _text("traceparent", 128),
     10: _text("session_id", 64),
-    11: _text("capability_asked_for", 64),
+    11: _text("capability", 64),
     12: _uint("floor", 1, 2**32 - 1),
     13: _true("handled_wanted"),
     14: _true("again"),
@@ -75,7 +75,7 @@ KEYS: dict[int, Key] = {
     71: _true("marked"),
     72: _uint("proof", 1, 2),
     73: _uint("last_stage", 0, 3),
-    74: Key("lease", Item.is_uint, "number"),
+    74: _uint64("lease"),
     75: _uint64("credit_messages"),
     76: _uint64("credit_bytes"),
 }
@@ -131,7 +131,7 @@ def parse_metadata(data: bytes, *, at_door: bool) -> Metadata:
     for key, item in pairs:
         if key.kind == "str":
             result.application[key.value] = data[item.start : item.end]
-        elif key.value == 0 or key.value in DOOR_KEYS and (not at_door or key.value not in KEYS):
+        elif key.value in DOOR_KEYS and (not at_door or key.value not in KEYS):
             result.known[key.value] = item.value  # never allowed; presence refuses it
         elif key.value in KEYS:
             require(KEYS[key.value].test(item), "metadata-value", f"key {key.value}")

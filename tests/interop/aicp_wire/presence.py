@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from . import door
 from .error_body import ErrorBody, decode_error
 from .header import Header
-from .metadata import DOOR_KEYS, Metadata, parse_metadata, split_plain
+from .metadata import Metadata, parse_metadata, split_plain
 from .refusal import require
 from .shapes import ACK, BODY_MOST, BROADCAST, ERROR, PING, REQUEST, SMALL_BODY_MOST, TALK, WIRE
 
 NO_METADATA = ("chunk", "chunk-ack", "stream-end")
-NO_KNOWN_KEYS = ("ping", "stream-abort", *NO_METADATA)
 NO_BODY = ("stored", "told", "handled", "opener", "stream-end")
 OLDER_FLOW = 4015
 
@@ -30,7 +29,7 @@ class Content:
 
 
 def talks(header: Header, shape: str) -> bool:
-    """REQUEST, RESPONSE, BROADCAST that are once, durable or opener: the keys 4, 9, 10, 11 and str keys may stand."""
+    """REQUEST, RESPONSE, BROADCAST that are once, durable or opener: 4, 9, 10, 11 and str keys may stand."""
     return header.type in TALK and shape in ("once", "durable", "opener")
 
 
@@ -86,8 +85,6 @@ def judge_presence(header: Header, shape: str, where: str, metadata: Metadata) -
         require(key in metadata.known, "metadata-presence", f"key {key} is missing")
     for key in metadata.known:
         require(key in must or key in may, "metadata-presence", f"key {key} must not stand")
-        if shape in NO_KNOWN_KEYS:
-            require(key in DOOR_KEYS, "metadata-presence", f"key {key} in a {shape}")
     if metadata.application:
         require(talks(header, shape), "metadata-presence", "a str key")
     return event.name if event is not None else None

@@ -8,8 +8,7 @@ VARINT, FIXED64, LENGTH, START, END, FIXED32 = 0, 1, 2, 3, 4, 5
 
 UINT, STRING, STRINGS = "uint", "string", "strings"
 
-# name, kind and number of each field. The numbers of ErrorBody stand in section 8;
-# those of the door's messages are assumed: from 1 on, in the order in which section 12 lists the fields.
+# name, kind and number of each field: section 8 and, numbered in their order from 1 on, section 12
 MESSAGES: dict[str, tuple[tuple[str, str, int], ...]] = {
     "ErrorBody": (
         ("error_code", UINT, 1),
@@ -84,7 +83,7 @@ def encode(message: str, values: dict[str, Any]) -> bytes:
 
 
 def fields(data: bytes) -> list[tuple[int, int, Any]]:
-    """Number, wire type and value of each field, groups skipped."""
+    """Number, wire type and value of each field; of a group only that it begins, what is in it is skipped."""
     result: list[tuple[int, int, Any]] = []
     open_groups: list[int] = []
     at = 0
@@ -104,6 +103,8 @@ def fields(data: bytes) -> list[tuple[int, int, Any]]:
                 raise BadProtobuf("a field that is cut short")
             value, at = data[at : at + length], at + length
         elif wire == START:
+            if not open_groups:
+                result.append((number, wire, None))
             open_groups.append(number)
             continue
         elif wire == END:
@@ -120,14 +121,18 @@ def fields(data: bytes) -> list[tuple[int, int, Any]]:
 
 
 def decode(message: str, data: bytes) -> dict[str, Any]:
-    """The last one of a field wins, unknown fields and known ones of another wire type are skipped."""
+    """The last one of a field wins, unknown fields are skipped, known ones of another wire type refuse it all."""
     table = {number: (name, kind) for name, kind, number in MESSAGES[message]}
     values = {name: empty_value(kind) for name, kind, _ in MESSAGES[message]}
     for number, wire, value in fields(data):
-        name, kind = table.get(number, ("", ""))
-        if kind == UINT and wire == VARINT:
+        if number not in table:
+            continue
+        name, kind = table[number]
+        if wire != (VARINT if kind == UINT else LENGTH):
+            raise BadProtobuf(f"{name}: another wire type")
+        if kind == UINT:
             values[name] = value & (1 << UINT_BITS.get((message, name), 64)) - 1
-        elif kind in (STRING, STRINGS) and wire == LENGTH:
+        else:
             try:
                 text = value.decode("utf-8", "strict")
             except UnicodeDecodeError:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +9,7 @@ from . import points, signatures
 from .ids import is_name
 from .metadata import encode_metadata
 from .refusal import Refused, require
-from .strict_msgpack import Item, Malformed, is_text, walk_map
+from .strict_msgpack import Item, Malformed, walk_map
 
 AGENT, NODE = 1, 2
 KINDS = {AGENT: "agent", NODE: "node"}
@@ -24,8 +23,8 @@ FIELDS = {
     4: "topics",
     5: "prekey",
     6: "prekey_not_after",
-    7: "hosting_node",
-    8: "x509_chain",
+    7: "host",
+    8: "chain",
     9: "sequence",
     10: "expiry",
     11: "addresses",
@@ -62,22 +61,6 @@ class Record:
         return result
 
 
-def is_address(text: str) -> bool:
-    """`host:port` or `[v6]:port`."""
-    if not is_text(text, 255):
-        return False
-    host, colon, port = text.rpartition(":")
-    if not colon or not (port.isascii() and port.isdigit()) or len(port) > 5 or not 1 <= int(port) <= 65535:
-        return False
-    if host.startswith("[") and host.endswith("]"):
-        try:
-            ipaddress.IPv6Address(host[1:-1])
-        except ValueError:
-            return False
-        return "%" not in host
-    return bool(host) and not any(c in "[]: " for c in host)
-
-
 def _texts(item: Item, count: int, most: int) -> bool:
     return item.kind == "array" and len(item.value) <= count and all(e.is_text(most) for e in item.value)
 
@@ -94,7 +77,7 @@ def value_fits(key: int, item: Item) -> bool:
     if key in (6, 9, 10):
         return item.is_uint()
     if key == 11:
-        return _texts(item, 16, 255) and all(is_address(e.value) for e in item.value)
+        return _texts(item, 16, 255)  # how an address is written is judged when it is dialled
     if item.kind != "array":
         return False
     if key == 12:
@@ -134,14 +117,16 @@ def parse_body(kind: int, body: bytes) -> dict[int, Any]:
 
 
 def read_record(data: bytes, host_public: bytes | None = None) -> Record:
-    """All of a record judged; an agent record without `host_public` has its countersignature unjudged."""
+    """All of a record judged. An agent record counts only with both signatures, so `host_public` is needed for it."""
     kind, body, tail = split(data)
     record = Record(kind, body, parse_body(kind, body), tail[:64], tail[64:])
     public = record.values[1]
     points.admit(public)
     context = signatures.AGENT_RECORD if kind == AGENT else signatures.NODE_RECORD
     _verify(public, context + body, record.signature, "record-signature")
-    if kind == AGENT and host_public is not None:
+    if kind == AGENT:
+        if host_public is None:
+            raise ValueError("the hosting node's key is missing")
         points.admit(host_public)
         require(signatures.agent_id(host_public) == record.values[7], "countersignature", "another host")
         message = signatures.HOSTING + body + record.signature

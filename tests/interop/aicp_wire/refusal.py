@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-CODES: dict[str, int] = {
+CODES: dict[str, int | None] = {
     # section 2
-    "short": 4010,  # the page names no code for it
+    "short": None,  # it has no code
     "version": 4011,
     "type": 4010,
     "flags": 4010,
@@ -16,7 +16,7 @@ CODES: dict[str, int] = {
     "unprotected": 4002,
     "length": 4010,
     "too-large": 4003,
-    # section 4
+    # section 4, and the bodies of section 12
     "metadata-length": 4010,
     "metadata-form": 4010,
     "metadata-key": 4010,

@@ -84,7 +84,7 @@ def seal_content(
 
 
 def choose_prekey(wanted: bytes, prekeys: list[Prekey], now: int) -> Prekey:
-    """The living prekey of that id."""
+    """The prekey of that id, if it has not expired. Those that are held count as not yet erased, whatever `now` is."""
     for prekey in prekeys:
         if prekey.id == wanted:
             require(now <= prekey.not_after, "expired-prekey")

@@ -20,7 +20,7 @@ METADATA_MOST = 16_384
 BODY_MOST = 10_485_760
 SMALL_BODY_MOST = 65_536
 CHUNK_MOST = 1_048_576
-RECEIPT_MOST = {WIRE: 2, UP: 2, DOWN: 3}
+RECEIPT_MOST = {WIRE: 2, DOWN: 3}
 
 
 @dataclass(frozen=True)
@@ -118,11 +118,11 @@ def plain_limits(shape: str, type_: int, door: str) -> tuple[int, int]:
 
 
 def content_type_suits(shape: str, type_: int, content_type: int) -> bool:
-    """Check 11 of section 2."""
+    """Check 12 of section 2."""
     if shape == "chunk-ack":
         return content_type == 4
     if type_ == ACK:
         return content_type == 0
     if type_ == ERROR:
         return content_type in (1, 2, 3)
-    return True
+    return content_type != 255 or (type_ != PING and shape != "chunk")
