@@ -53,7 +53,7 @@ impl Cases {
         let name = name.into();
         let mut case = named(&name, case);
         match self.judge(&case) {
-            Err(refusal) if refusal == reason => {}
+            Err(refusal) if refusal == reason.into() => {}
             other => panic!("{name}: wanted {reason}, got {other:?}"),
         }
         case["refused"] = json!(reason.reason());
