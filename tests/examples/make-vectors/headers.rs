@@ -51,6 +51,15 @@ fn headers() {
     let most: u32 = 2 + 16_384 + 10_485_760 + 132;
     cases.take("the longest", with(&|h| h[82..86].copy_from_slice(&most.to_be_bytes())));
     cases.take("a durable request", with(&|h| (h[87], h[95]) = (7, 9)));
+    cases.take("a chunk", with(&|h| (h[87], h[89], h[95]) = (9, 4, 1)));
+    cases.take("the last chunk", with(&|h| (h[87], h[89], h[95]) = (0x19, 4, 2)));
+    cases.take(
+        "a chunk ack",
+        with(&|h| {
+            (h[1], h[87], h[89], h[95]) = (3, 9, 4, 2);
+            h[82..86].copy_from_slice(&42_u32.to_be_bytes());
+        }),
+    );
     let mut refuse = |name: &str, reason: Refusal, change: &dyn Fn(&mut [u8; 96])| {
         cases.refuse(name, reason, with(change));
     };

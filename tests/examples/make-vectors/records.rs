@@ -173,6 +173,9 @@ fn signatures(cases: &mut Cases, agent: &[u8], node: &[u8]) {
     let length = u16::try_from(body.len()).unwrap().to_be_bytes();
     let record = [&[1][..], &length, &body, &signature, &by_itself].concat();
     cases.refuse("countersigned by the agent itself", Refusal::Countersignature, case(&record));
+    let elsewhere = AgentRecord { host: NodeKey::from_published_seed(&[8; 32]).id(), ..agent_record() };
+    let elsewhere = as_agent(&elsewhere.write().unwrap());
+    cases.refuse("countersigned by a node that it does not name", Refusal::Countersignature, case(&elsewhere));
     let wrong = forge::sign(&NODE, &[Context::AgentRecord.as_bytes(), &body, &signature].concat());
     let record = [&[1][..], &length, &body, &signature, &wrong].concat();
     cases.refuse("countersigned behind another context", Refusal::Countersignature, case(&record));
