@@ -102,8 +102,9 @@ pub const SEALS_PER_EPHEMERAL_MAX: u32 = 1 << 20;
 pub const EPHEMERAL_LIFE_MAX: u64 = 600 * SECOND;
 /// From this length of plain body on, the backend for bulk seals and opens.
 pub const BULK_SEAL_BYTES: usize = 16 << 10;
-/// Nonces drawn from the operating system at once: one page.
-pub const NONCES_PER_DRAW: usize = 4096 / NONCE_BYTES;
+/// Nonces drawn from the operating system at once: 256 bytes, what one call gives without a pause. Each sealer keeps a
+/// block, and a node may have tens of thousands of sealers.
+pub const NONCES_PER_DRAW: usize = 256 / NONCE_BYTES;
 
 /// Furthest that a durable message's expiry lies past its timestamp.
 pub const MESSAGE_LIFE_MAX: u64 = 72 * HOUR;
