@@ -218,6 +218,11 @@ fn take_ciphertext(frame: Frame) -> BytesMut {
 
 impl core::fmt::Debug for Prekeys {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("Prekeys").field("agent", &self.agent).field("kept", &self.kept.len()).finish_non_exhaustive()
+        let agreements: usize = self.kept.iter().map(|prekey| prekey.agreed.len()).sum();
+        f.debug_struct("Prekeys")
+            .field("agent", &self.agent)
+            .field("kept", &self.kept.len())
+            .field("agreements", &agreements)
+            .finish_non_exhaustive()
     }
 }

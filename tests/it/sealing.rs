@@ -99,6 +99,16 @@ fn a_prekey_past_its_last_moment_is_refused_and_a_newer_one_beside_it_is_not() {
 }
 
 #[test]
+fn what_is_addressed_to_one_agent_is_not_opened_by_anothers_prekey() {
+    let mut pair = pair();
+    let elsewhere = AgentKey::make().expect("randomness").id();
+    pair.sealer = Sealer::new(pair.source.id(), elsewhere, *pair.sealer.prekey(), 0).expect("a sound prekey");
+    pair.draft.destination = elsewhere;
+    let misaddressed = pair.seal(b"for another");
+    assert_eq!(pair.open(misaddressed, NOW), Err(Refusal::UnknownPrekey));
+}
+
+#[test]
 fn no_two_frames_of_a_sealer_share_a_nonce() {
     let mut pair = pair();
     let mut seen = std::collections::BTreeSet::new();
@@ -159,6 +169,8 @@ fn more_sources_than_are_remembered_are_all_still_opened() {
             assert_eq!(pair.open(frame.clone(), NOW).as_deref(), Ok(&b"one of many"[..]));
         }
     }
+    let remembered = format!("agreements: {}", limits::AGREEMENTS_KEPT_MAX);
+    assert!(format!("{:?}", pair.prekeys).contains(&remembered), "{:?}", pair.prekeys);
 }
 
 #[test]

@@ -142,14 +142,29 @@ fn another_protocol_on_the_same_port_is_refused() {
 }
 
 #[test]
-fn no_session_is_resumed_so_that_every_link_compares_ids() {
+fn a_dialer_that_would_resume_a_session_gets_no_ticket_and_shakes_hands_in_full() {
     let (a, b) = (Host::new("alpha"), Host::new("beta"));
-    let (client, server) = (a.dials(b.key.id()), b.listens_for(&[a.key.id()]));
+    let (mut client, server) = (a.dials(b.key.id()), b.listens_for(&[a.key.id()]));
+    client.resumption = rustls::client::Resumption::in_memory_sessions(8);
     for _ in 0..2 {
         let (client, server) = shake(client.clone(), server.clone()).expect("linked");
-        assert_eq!(client.handshake_kind(), Some(rustls::HandshakeKind::Full));
         assert_eq!(server.handshake_kind(), Some(rustls::HandshakeKind::Full));
+        let Connection::Client(client) = client else { panic!("it dialled") };
+        assert_eq!(client.handshake_kind(), Some(rustls::HandshakeKind::Full));
+        assert_eq!(client.tls13_tickets_received(), 0);
     }
+}
+
+#[test]
+fn certificates_beside_the_nodes_own_are_refused() {
+    let (a, b) = (Host::new("alpha"), Host::new("beta"));
+    let mut chained = a.dials(b.key.id());
+    let own = chained.client_auth_cert_resolver.resolve(&[], &[rustls::SignatureScheme::ED25519]).expect("its own");
+    let chain = vec![a.certificate.clone(), b.certificate.clone()];
+    let both = rustls::sign::CertifiedKey::new(chain, Arc::clone(&own.key));
+    chained.client_auth_cert_resolver = Arc::new(rustls::sign::SingleCertAndKey::from(both));
+    let error = shake(chained, b.listens_for(&[a.key.id()])).expect_err("refused");
+    assert!(error.starts_with("listener:"), "{error}");
 }
 
 #[test]
