@@ -7,6 +7,7 @@ mod admission;
 mod authentication;
 mod corpora;
 mod identity;
+mod ids;
 mod schema;
 mod sealing;
 mod shapes;
