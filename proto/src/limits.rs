@@ -127,3 +127,36 @@ const _: () = assert!(
     BODY_BYTES_MAX as u64 / BULK_SEAL_BYTES as u64 > 1 && SEALS_PER_EPHEMERAL_MAX as u64 <= 1 << 32,
     "far below what random nonces under one derived key allow"
 );
+
+// The journal (`store`): see docs/decisions/0007-the-journal.md.
+
+/// Records begin at multiples of this.
+pub const JOURNAL_ALIGN_BYTES: usize = 64;
+/// Bytes of a record's header.
+pub const JOURNAL_RECORD_HEADER_BYTES: usize = 64;
+/// Bytes of an entry in a record's table: number, length, checksum.
+pub const JOURNAL_ITEM_BYTES: usize = 8 + 4 + 4;
+/// Puts and forgets in a transaction.
+pub const JOURNAL_ITEMS_MAX: usize = 1 << 16;
+/// Bytes of a segment's header: a page that records never touch.
+pub const JOURNAL_SEGMENT_HEADER_BYTES: usize = 4096;
+/// Bytes of a segment.
+pub const JOURNAL_SEGMENT_BYTES: usize = 16 << 20;
+/// Shortest segment.
+pub const JOURNAL_SEGMENT_BYTES_MIN: usize = 16 << 10;
+/// Longest segment.
+pub const JOURNAL_SEGMENT_BYTES_MAX: usize = 1 << 30;
+/// Segments that puts leave free: one that forgets may use, and one for copies alone.
+pub const JOURNAL_RESERVE_SEGMENTS: usize = 2;
+/// Fewest segments that a store works with: one to go on in, one to empty, and the reserve.
+pub const JOURNAL_SEGMENTS_MIN: usize = JOURNAL_RESERVE_SEGMENTS + 2;
+/// What was appended is handed to the disk at each sync, and before that whenever it is this long.
+pub const JOURNAL_BUFFER_BYTES: usize = 1 << 20;
+
+const _: () = assert!(
+    PAYLOAD_BYTES_MAX + (64 << 10) < JOURNAL_SEGMENT_BYTES - JOURNAL_SEGMENT_HEADER_BYTES,
+    "a segment holds the largest message with room to spare"
+);
+const _: () = assert!(JOURNAL_RECORD_HEADER_BYTES.is_multiple_of(JOURNAL_ALIGN_BYTES));
+const _: () = assert!(JOURNAL_SEGMENT_HEADER_BYTES.is_multiple_of(JOURNAL_ALIGN_BYTES));
+const _: () = assert!(JOURNAL_SEGMENT_BYTES_MAX <= u32::MAX as usize, "lengths and places fit 32 bits");

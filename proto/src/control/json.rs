@@ -1,10 +1,13 @@
-//! What serde_json does not judge: that a body is an object, and how deep it goes.
+//! What serde_json does not judge: that a body is an object, how deep it goes, and that it is UTF-8 where nobody reads it.
 
 use crate::limits;
 
-/// Whether `body` begins as an object and never goes deeper than the bound. Whether it is JSON at all is for the
+/// Whether `body` is UTF-8, begins as an object and never goes deeper than the bound. Whether it is JSON at all is for the
 /// parser to say.
 pub(super) fn is_shallow_object(body: &[u8]) -> bool {
+    if core::str::from_utf8(body).is_err() {
+        return false;
+    }
     let first = body.iter().find(|byte| !byte.is_ascii_whitespace());
     if first != Some(&b'{') {
         return false;

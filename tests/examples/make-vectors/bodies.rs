@@ -102,6 +102,11 @@ fn json_(cases: &mut Cases) {
         r#"{"error_code":4001,"error_message":"\u00f6\ud83d\ude00\n","original_message_id":"0123456789abcdef"}"#,
     );
     take("8 levels", &format!(r#"{{"error_code":4001,{REST},"z":[[[[[[[0]]]]]]]}}"#));
+    take(
+        "an unknown field that is odd",
+        &format!(r#"{{"error_code":4001,{REST},"z":[-0,1e999,"\ud83d",{{"z":1,"z":2}}]}}"#),
+    );
+    take("a name with an escape", &format!(r#"{{"error\u005fcode":4001,{REST}}}"#));
     let mut refuse = |name: &str, body: &str| {
         cases.refuse(format!("JSON, {name}"), Refusal::ErrorBody, case(ContentType::Json, body.as_bytes()));
     };
@@ -118,7 +123,11 @@ fn json_(cases: &mut Cases) {
         "half a pair of surrogates",
         r#"{"error_code":4001,"error_message":"\ud83d","original_message_id":"0123456789abcdef"}"#,
     );
+    refuse("advice of minus zero", &format!(r#"{{"error_code":4001,{REST},"retry_after_ms":-0}}"#));
+    refuse("half a pair of surrogates in a name", &format!(r#"{{"error_code":4001,{REST},"\ud83d":1}}"#));
     refuse("a byte order mark", &format!("\u{feff}{{\"error_code\":4001,{REST}}}"));
+    let latin = [&b"{\"z\":\"\xe4\",\"error_code\":4001,"[..], REST.as_bytes(), b"}"].concat();
+    cases.refuse("JSON, not UTF-8 in an unknown field", Refusal::ErrorBody, case(ContentType::Json, &latin));
 }
 
 fn protobuf(cases: &mut Cases) {

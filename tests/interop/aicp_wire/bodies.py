@@ -32,8 +32,8 @@ def _refuse_constant(name: str) -> None:
 
 
 def _integer(digits: str) -> int | float:
-    """An integer without end becomes a float, which suits no field."""
-    return int(digits) if len(digits) <= INTEGER_MOST else float(digits)
+    """An integer without end, or with a minus sign, becomes a float, which suits no field."""
+    return int(digits) if len(digits) <= INTEGER_MOST and not digits.startswith("-") else float(digits)
 
 
 def judge_json_levels(text: str) -> None:
@@ -70,8 +70,8 @@ def json_pairs(data: bytes) -> list[tuple[str, Any]]:
         raise BadBody(str(error)) from None
     if not isinstance(value, JsonObject):
         raise BadBody("not an object")
-    if has_surrogate(value):
-        raise BadBody("half of a surrogate pair")
+    if has_surrogate([name for name, _ in value]):
+        raise BadBody("half of a surrogate pair in a name")
     return value
 
 
@@ -127,8 +127,8 @@ def decode(message: str, content_type: int, data: bytes) -> tuple[dict[str, Any]
     for name, value in pairs:
         if name not in kinds:
             continue
-        if name in present or not is_of_kind(value, kinds[name]):
-            raise BadBody(f"{name}: twice or of another type")
+        if name in present or not is_of_kind(value, kinds[name]) or has_surrogate(value):
+            raise BadBody(f"{name}: twice, of another type, or half of a surrogate pair")
         present.add(name)
         values[name] = value
     return values, present
