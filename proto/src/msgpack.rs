@@ -126,15 +126,8 @@ impl<'a> Reader<'a> {
             Marker::U16 | Marker::I16 => self.scalar(2),
             Marker::U32 | Marker::I32 | Marker::F32 => self.scalar(4),
             Marker::U64 | Marker::I64 | Marker::F64 => self.scalar(8),
-            Marker::Reserved
-            | Marker::FixExt1
-            | Marker::FixExt2
-            | Marker::FixExt4
-            | Marker::FixExt8
-            | Marker::FixExt16
-            | Marker::Ext8
-            | Marker::Ext16
-            | Marker::Ext32 => Err(Fault::Form),
+            // 0xc1 and the extension types.
+            _ => Err(Fault::Form),
         }
     }
 
