@@ -5,7 +5,7 @@ use zeroize::Zeroize;
 
 use crate::{NoRandomness, fill_random};
 
-/// Draws a block of random bytes at a time, because one call for each frame would cost more than its AES.
+/// Draws a block of random bytes at a time, because a call for each frame would be a system call for each frame.
 pub(crate) struct OsNonces {
     drawn: [[u8; NONCE_BYTES]; NONCES_PER_DRAW],
     used: usize,

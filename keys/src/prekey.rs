@@ -176,7 +176,7 @@ impl Prekey {
         Ok(BodyKey::derive(shared, nonce, &body_info(ephemeral, &public, &source, &destination)))
     }
 
-    /// The agreement costs as much as a verification, and a source uses an ephemeral key for many frames.
+    /// A source uses an ephemeral key for many frames, and they share what the agreement costs.
     fn agree(&mut self, ephemeral: &[u8; limits::AGREEMENT_KEY_BYTES]) -> Result<&[u8; 32], Refusal> {
         let known = self.agreed.iter().position(|agreed| agreed.ephemeral == *ephemeral);
         let at = if let Some(at) = known {

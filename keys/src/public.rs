@@ -5,8 +5,8 @@ use ed25519_dalek::{Signature, VerifyingKey};
 use proto::{AgentId, NodeId, Refusal, limits};
 use sha2::{Digest, Sha256};
 
-/// An Ed25519 key that is canonical, not of small order and torsion-free, kept decoded because decoding costs as
-/// much as a tenth of a verification.
+/// An Ed25519 key that is canonical, not of small order and torsion-free. It is kept decoded, so that admission and
+/// decoding are paid once and not for each frame.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct PublicKey {
     key: VerifyingKey,

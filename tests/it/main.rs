@@ -1,4 +1,4 @@
-//! The promises, each seen to fail when it is broken. Test names read as sentences.
+//! The promises that users rely on. Test names read as sentences.
 
 #![expect(clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test stops at the first fault")]
 #![expect(clippy::disallowed_methods, reason = "a test may be told how long to try")]

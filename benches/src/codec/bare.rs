@@ -92,15 +92,23 @@ impl Bare {
         let end = content.len() - 16;
         let (rest, place) = content.split_at_mut(end);
         let plain = &mut rest[PREFIX..];
-        if plain.len() >= 16_384 {
-            let key = LessSafeKey::new(UnboundKey::new(&AES_256_GCM, &key).unwrap());
+        place.copy_from_slice(&self.seal_by(plain.len() >= 16_384, &key, iv, plain));
+    }
+
+    /// One body with a key of its own, as every frame has: setting up is part of it.
+    pub(crate) fn cipher(&self, bulk: bool) -> [u8; 16] {
+        self.seal_by(bulk, &[9; 32], [7; 12], &mut self.content.borrow_mut()[PREFIX..])
+    }
+
+    fn seal_by(&self, bulk: bool, key: &[u8; 32], iv: [u8; 12], plain: &mut [u8]) -> [u8; 16] {
+        if bulk {
+            let key = LessSafeKey::new(UnboundKey::new(&AES_256_GCM, key).unwrap());
             let iv = Nonce::assume_unique_for_key(iv);
             let tag = key.seal_in_place_separate_tag(iv, Aad::from(&self.header), plain).unwrap();
-            place.copy_from_slice(tag.as_ref());
+            tag.as_ref().try_into().unwrap()
         } else {
-            let cipher = Aes256Gcm::new(&key.into());
-            let tag = cipher.encrypt_inout_detached(&iv.into(), &self.header, plain.into()).unwrap();
-            place.copy_from_slice(&tag);
+            let cipher = Aes256Gcm::new(&(*key).into());
+            cipher.encrypt_inout_detached(&iv.into(), &self.header, plain.into()).unwrap().into()
         }
     }
 

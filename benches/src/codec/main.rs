@@ -30,6 +30,8 @@ fn main() {
             ("sign: digest + Ed25519", compare(|| world.sign(), || bare.sign())),
             ("verify: digest + strict Ed25519", compare(|| world.verify(), || bare.verify())),
             ("seal + sign, nonce drawn", compare(|| world.seal(), || bare.seal_and_sign())),
+            // Both are bare: the first column is aws-lc-rs, the second aes-gcm.
+            ("AES-256-GCM: aws-lc-rs, aes-gcm", compare(|| bare.cipher(true), || bare.cipher(false))),
         ];
         for (name, row) in rows {
             print(size, name, &row);
