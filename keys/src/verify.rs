@@ -1,7 +1,7 @@
 //! The one place where a [`Verified`] is made. Everything is checked over the bytes that arrived.
 
-use proto::record::{AgentRecord, CarriedRecord, NodeRecord, RecordKind};
-use proto::{Content, Frame, Refusal, Verified};
+use proto::record::{AgentRecord, CarriedRecord, Known, NodeRecord, RecordKind};
+use proto::{Content, Frame, Header, Refusal, Verified};
 
 use crate::sign::{Context, digest};
 use crate::{Prekeys, PublicKey};
@@ -33,6 +33,32 @@ pub fn open(frame: Verified<Frame>, prekeys: &mut Prekeys, now: u64) -> Result<V
     Content::read(&header, plain).map(Verified::assert_verified)
 }
 
+/// The header of a verified frame: signed like the rest of it, but for the hops.
+#[must_use]
+pub fn header(frame: &Verified<Frame>) -> Verified<Header> {
+    Verified::assert_verified(*frame.get().header())
+}
+
+/// What became of a verified frame whose content was refused.
+#[derive(Clone, Debug)]
+pub enum Rejected {
+    /// Nothing can be said about what is in it.
+    Refused(Refusal),
+    /// It has a place in a flow, which could be read. The body is left out.
+    Unfit(Verified<Content>, Refusal),
+}
+
+/// Like [`open`], and tells the place in the flow of a durable frame whose content is refused.
+pub fn open_or_place(frame: Verified<Frame>, prekeys: &mut Prekeys, now: u64) -> Result<Verified<Content>, Rejected> {
+    let (header, plain) = prekeys.open(frame.into_inner(), now).map_err(Rejected::Refused)?;
+    Content::read(&header, plain.clone()).map(Verified::assert_verified).map_err(|refusal| {
+        match Content::read_place(&header, plain) {
+            Some(place) => Rejected::Unfit(Verified::assert_verified(place), refusal),
+            None => Rejected::Refused(refusal),
+        }
+    })
+}
+
 /// A record, the admitted key that it is about, and the bytes to pass on.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Attested<R> {
@@ -42,6 +68,15 @@ pub struct Attested<R> {
     pub key: PublicKey,
     /// As it was signed.
     pub carried: CarriedRecord,
+}
+
+impl<R> Attested<R> {
+    /// The same proof without the decoded key, for those who verify nothing themselves.
+    #[must_use]
+    pub fn known(proof: Verified<Self>) -> Verified<Known<R>> {
+        let Self { record, key, carried } = proof.into_inner();
+        Verified::assert_verified(Known { id: key.id(), record, carried })
+    }
 }
 
 /// Checks an agent's record: its own signature, and that of the node that hosts it, without which it does not count.

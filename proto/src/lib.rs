@@ -22,11 +22,13 @@
 mod content;
 pub mod control;
 mod door;
+pub mod entry;
 mod error;
 mod frame;
 mod header;
 mod id;
 pub mod limits;
+pub mod link;
 pub mod metadata;
 mod msgpack;
 pub mod record;

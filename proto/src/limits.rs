@@ -160,3 +160,205 @@ const _: () = assert!(
 const _: () = assert!(JOURNAL_RECORD_HEADER_BYTES.is_multiple_of(JOURNAL_ALIGN_BYTES));
 const _: () = assert!(JOURNAL_SEGMENT_HEADER_BYTES.is_multiple_of(JOURNAL_ALIGN_BYTES));
 const _: () = assert!(JOURNAL_SEGMENT_BYTES_MAX <= u32::MAX as usize, "lengths and places fit 32 bits");
+
+// Delivery (`mesh`).
+
+/// How long a durable message lives if its agent does not say.
+pub const MESSAGE_LIFE: u64 = 24 * HOUR;
+/// How far apart the clocks of two nodes may be. Beyond it, what depends on both is no longer promised.
+pub const CLOCKS_APART_MAX: u64 = 600 * SECOND;
+/// Past its message's expiry, a mark is kept for this long.
+pub const MARK_MARGIN: u64 = CLOCKS_APART_MAX;
+/// Furthest that an expiry counts as lying ahead.
+pub const EXPIRY_AHEAD_MAX: u64 = MESSAGE_LIFE_MAX + CLOCKS_APART_MAX;
+/// An answer lives this long.
+pub const ANSWER_LIFE: u64 = MESSAGE_LIFE_MAX;
+/// After a message's expiry, its end is awaited this long.
+pub const OUTCOME_WAIT: u64 = ANSWER_LIFE + CLOCKS_APART_MAX;
+/// How old, and how far ahead, a frame may be that is sent at most once.
+pub const ONCE_AGE_MAX: u64 = 60 * SECOND;
+/// See above.
+pub const ONCE_AHEAD_MAX: u64 = 10 * SECOND;
+/// How long such a frame is remembered: as long as its timestamp could be in bounds, and the same again.
+pub const ONCE_MEMORY: u64 = 130 * SECOND;
+/// Such frames that are remembered at a time. Beyond it new ones are refused, so that none is forgotten early.
+pub const ONCE_MEMORY_MAX: usize = 1 << 18;
+/// Messages of one flow that are sent and not confirmed, and that wait early at the other end.
+pub const WINDOW_MESSAGES: u32 = 1024;
+/// Their bytes.
+pub const WINDOW_BYTES: usize = 16 << 20;
+/// Bytes that wait early for all flows of one link.
+pub const EARLY_LINK_BYTES: usize = 16 << 20;
+/// A repeat comes after this long at the earliest, and after `RETRY_MAX` at the latest.
+pub const RETRY_MIN: u64 = 5 * SECOND;
+/// See above.
+pub const RETRY_MAX: u64 = 60 * SECOND;
+/// A repeat does not come before this many times what STORED usually takes.
+pub const RETRY_USUAL_TIMES: u64 = 4;
+/// What only repeats (STORED, 4013, 4015) is said once in this time a pair.
+pub const REPEAT_PAUSE: u64 = SECOND;
+/// A record is asked for once in this time.
+pub const FETCH_PAUSE: u64 = 5 * SECOND;
+/// A pair and kind is renumbered once in this time.
+pub const RENUMBER_PAUSE: u64 = 60 * SECOND;
+/// Time that an agent has for a delivery before it asks for more.
+pub const LEASE: u64 = 30 * SECOND;
+/// Pause after a delivery that was refused or whose lease has ended.
+pub const REDELIVERY_PAUSE: u64 = SECOND;
+/// Deliveries that one agent has not yet acknowledged.
+pub const DELIVERIES_OUT_MAX: usize = 256;
+/// Ends that one agent awaits.
+pub const STUBS_MAX: usize = 1024;
+/// Messages that this node owns for one agent.
+pub const OUTBOX_MESSAGES_MAX: usize = 10_000;
+/// Their bytes.
+pub const OUTBOX_BYTES_MAX: usize = 64 << 20;
+/// Messages that wait for one agent.
+pub const MAILBOX_MESSAGES_MAX: usize = 10_000;
+/// Their bytes.
+pub const MAILBOX_BYTES_MAX: usize = 64 << 20;
+/// What a full outbox or mailbox advises, in ms.
+pub const FULL_RETRY_MS: u32 = 1000;
+/// Pairs of agents that one node keeps places for.
+pub const PAIRS_MAX: usize = 1 << 20;
+/// Agents whose keys one node keeps.
+pub const HOSTED_MAX: usize = 1 << 16;
+/// Agents that a directory holds.
+pub const DIRECTORY_MAX: usize = 1 << 18;
+/// Agents that one client is attached as.
+pub const CLIENT_AGENTS_MAX: usize = 1024;
+/// Frames handed to a link and not yet to its streams.
+pub const LINK_ROOM_FRAMES: u32 = 1024;
+/// Deliveries handed to a client and not yet written to its socket.
+pub const CLIENT_ROOM_DELIVERIES: u32 = 512;
+/// A transaction is closed when it holds this much, so that a segment of the journal has room for it.
+pub const TRANSACTION_BYTES: usize = 1 << 20;
+/// A record of an agent or a node counts this long. It is made anew with each prekey.
+pub const RECORD_LIFE: u64 = 30 * 24 * HOUR;
+/// The first pause between two dials, doubled each time up to `DIAL_PAUSE_MAX`.
+pub const DIAL_PAUSE: u64 = SECOND / 8;
+/// See above.
+pub const DIAL_PAUSE_MAX: u64 = 16 * SECOND;
+/// Two dials made within this time have crossed; after it, a new link replaces an old one.
+pub const DIALS_CROSS: u64 = 10 * SECOND;
+
+const _: () = assert!(
+    PAYLOAD_BYTES_MAX + 2 * TRANSACTION_BYTES < JOURNAL_SEGMENT_BYTES,
+    "what is left of a transaction, the largest message and its mark fit one segment"
+);
+const _: () = assert!(ONCE_MEMORY >= ONCE_AGE_MAX + ONCE_AHEAD_MAX);
+
+// The daemon.
+
+/// Facts that wait for the node's task. Whoever has one more waits, and so do its socket and its link.
+pub const NODE_QUEUE: usize = 1024;
+/// Facts that the node's task takes in one step before it carries out what they led to.
+pub const NODE_BATCH: usize = 256;
+/// Requests that wait for the journal's thread.
+pub const JOURNAL_QUEUE: usize = 1024;
+/// Requests that the journal's thread takes before it syncs.
+pub const JOURNAL_BATCH: usize = 1024;
+/// What the journal takes on disk at most, unless somebody says otherwise.
+pub const JOURNAL_LIMIT_BYTES: u64 = 4 << 30;
+/// Bytes that are copied in one step of winning room back.
+pub const JOURNAL_TIDY_BYTES: usize = 1 << 20;
+/// After this many bytes appended, room is won back even if the journal is never idle.
+pub const JOURNAL_TIDY_EVERY_BYTES: usize = 16 << 20;
+/// How long a disk without room is waited for before the daemon gives up.
+pub const JOURNAL_ROOM_WAIT: u64 = 120 * SECOND;
+/// Connections at the agents' door.
+pub const SESSIONS_MAX: usize = 16 << 10;
+/// Frames that wait for a client to read. Beyond it the client is disconnected.
+pub const SESSION_QUEUE: usize = 4096;
+/// Bytes that are asked of a socket or a stream at once, and written at once where they are many small frames.
+pub const PIPE_BYTES: usize = 64 << 10;
+/// A frame up to this long is small: it travels behind others on one stream, and is buffered without asking.
+pub const SMALL_FRAME_BYTES: usize = 64 << 10;
+/// Bytes of all larger frames that are buffered at a time.
+pub const LARGE_FRAMES_BYTES: usize = 256 << 20;
+/// Those of one link.
+pub const LARGE_FRAMES_LINK_BYTES: usize = 16 << 20;
+/// Large frames that one link writes at a time.
+pub const LARGE_FRAMES_WRITING: usize = 4;
+/// A large frame arrives within this long, or is given up.
+pub const LARGE_FRAME_WAIT: u64 = 60 * SECOND;
+/// Frames that wait for a link's writer: what the core keeps in its room, and what it says beside.
+pub const LINK_QUEUE: usize = 4096;
+/// Messages that wait for a link's control stream.
+pub const CONTROL_QUEUE: usize = 1024;
+/// Long-lived streams of a link. All small frames of one flow use the same one.
+pub const LINK_LANES: usize = 4;
+/// Ephemeral keys that one link's writer remembers.
+pub const SEALERS_KEPT_MAX: usize = 4096;
+/// Links at a time, those included that have not said who they are.
+pub const LINKS_MAX_OPEN: usize = 1024;
+/// Unidirectional streams that a peer may have open: its long-lived ones, and one for each large frame.
+pub const UNI_STREAMS_MAX: u32 = 64;
+/// What a peer may send on one stream before we have taken it.
+pub const STREAM_WINDOW_BYTES: u32 = 1 << 20;
+/// Likewise on all its streams.
+pub const LINK_WINDOW_BYTES: u32 = 4 << 20;
+/// What we keep until the peer confirms it. More is slower for small frames.
+pub const SEND_WINDOW_BYTES: u64 = 2 << 20;
+/// Wanted of the operating system for each direction of the UDP socket.
+pub const UDP_BUFFER_BYTES: usize = 8 << 20;
+/// Handshakes that wait to be taken up.
+pub const INCOMING_MAX: usize = 1024;
+/// From this many open handshakes on, whoever comes must show that it can be reached at its address.
+pub const INCOMING_UNPROVED_MAX: usize = 32;
+/// Silence after which a link has ended.
+pub const LINK_IDLE: u64 = 30 * SECOND;
+/// Silence after which something is said.
+pub const LINK_KEEPALIVE: u64 = 5 * SECOND;
+/// A dial succeeds within this long, and so do the two HELLOs after it.
+pub const DIAL_WAIT: u64 = 5 * SECOND;
+/// Notices that one link is sent in a second.
+pub const NOTICES_PER_SECOND: u32 = 16;
+/// What a clean stop may take before it becomes an unclean one.
+pub const STOP_WAIT: u64 = 5 * SECOND;
+
+// Links between nodes: docs/PROTOCOL.md.
+
+/// Bytes that say how long a control message is.
+pub const CONTROL_LENGTH_BYTES: usize = 4;
+/// Longest control message, its kind included.
+pub const CONTROL_BYTES_MAX: usize = 64 << 10;
+/// Longest text of a notice.
+pub const NOTICE_TEXT_BYTES_MAX: usize = 255;
+/// Bytes of a link's id.
+pub const LINK_ID_BYTES: usize = 32;
+/// Versions that a HELLO can name.
+pub const VERSIONS_MAX: u32 = 16;
+
+const _: () =
+    assert!(RECORD_BYTES_MAX + 1024 < CONTROL_BYTES_MAX, "a control message holds a record, or a HELLO with one");
+const _: () = assert!(NODE_BATCH <= NODE_QUEUE && LINK_LANES < UNI_STREAMS_MAX as usize);
+const _: () = assert!(PAYLOAD_BYTES_MAX + HEADER_BYTES < LARGE_FRAMES_LINK_BYTES, "a link can bring the largest frame");
+
+// The agents' library (`client`).
+
+/// What one agent's process has under way and unanswered: four times the 1,024 outcomes that a daemon keeps open for an
+/// agent, since most wait for less. Whoever asks for more waits for a place.
+pub const LIBRARY_WAITING_MAX: usize = 4 * 1024;
+/// Bytes of durable submissions that are kept for being sent again: six of the longest.
+pub const LIBRARY_WAITING_BYTES_MAX: usize = 64 << 20;
+/// Bytes that wait for the socket; a frame that is begun below it may go beyond.
+pub const LIBRARY_OUT_BYTES_MAX: usize = 1 << 20;
+/// Deliveries that wait to be received; from there on the socket is read only while somebody waits for an answer.
+pub const LIBRARY_INBOX_MESSAGES: usize = 2 * DELIVERIES_OUT_MAX;
+/// Bytes of deliveries, likewise.
+pub const LIBRARY_INBOX_BYTES: usize = 16 << 20;
+/// Deliveries beyond which one that comes is left to its lease, or, without one, is lost.
+pub const LIBRARY_INBOX_MESSAGES_MAX: usize = 4 * LIBRARY_INBOX_MESSAGES;
+/// Bytes of deliveries, likewise.
+pub const LIBRARY_INBOX_BYTES_MAX: usize = 4 * LIBRARY_INBOX_BYTES;
+/// Addresses whose ids are remembered.
+pub const LIBRARY_ADDRESSES_MAX: usize = 1024;
+/// Ended submissions that are remembered, so that an outcome which comes twice is told once.
+pub const LIBRARY_SETTLED_MAX: usize = LIBRARY_WAITING_MAX;
+/// Handlers that run at once.
+pub const LIBRARY_HANDLERS_MAX: usize = 64;
+/// Events that wait for whoever listens to them.
+pub const LIBRARY_EVENTS_MAX: usize = 256;
+
+const _: () = assert!(LIBRARY_WAITING_BYTES_MAX > PAYLOAD_BYTES_MAX && LIBRARY_INBOX_BYTES > PAYLOAD_BYTES_MAX);

@@ -3,7 +3,7 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use crate::{Name, NodeId, Refusal, limits};
+use crate::{AgentId, Name, NodeId, Refusal, limits};
 
 mod fields;
 
@@ -116,6 +116,17 @@ impl core::fmt::Debug for CarriedRecord {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_struct("CarriedRecord").field("kind", &self.kind).field("body_bytes", &self.body_bytes).finish()
     }
+}
+
+/// A record, whose it is, and the bytes to pass on.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Known<R> {
+    /// The hash of the key that it is about.
+    pub id: AgentId,
+    /// What it says.
+    pub record: R,
+    /// As it was signed.
+    pub carried: CarriedRecord,
 }
 
 /// Who an agent is.

@@ -1,0 +1,420 @@
+//! The agents' door: who is connected, and as whom. An attached name belongs to the user that first had it; the same
+//! user takes over, and what the older client held is void.
+
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+
+use proto::control::{Attach, AttachReply, ControlBody, Resolve, ResolveReply};
+use proto::limits::{
+    BODY_BYTES_MAX, CLIENT_AGENTS_MAX, CLIENT_ROOM_DELIVERIES, HOSTED_MAX, LEASE, PREKEY_ERASURE_DELAY,
+    PREKEY_LIFE_MAX, PREKEY_ROTATION, RECORD_LIFE,
+};
+use proto::metadata::Key;
+use proto::record::{AgentRecord, Known};
+use proto::{AgentId, Content, DoorEvent, ErrorCode, Name, PrekeyId, Verified};
+
+use crate::directory::Found;
+use crate::effect::{Control, Effect};
+use crate::input::{ClientId, HostedAgent};
+use crate::node::Node;
+use crate::rules::Rule;
+use crate::say::{Asked, Failure};
+use crate::step::Step;
+use crate::time::millis;
+use crate::timers::Why;
+
+/// One connection.
+#[derive(Debug)]
+pub(crate) struct Client {
+    uid: u32,
+    agents: BTreeSet<AgentId>,
+    room: u32,
+}
+
+/// All connections.
+#[derive(Debug, Default)]
+pub(crate) struct Clients {
+    all: BTreeMap<ClientId, Client>,
+}
+
+/// An agent whose keys this node keeps.
+#[derive(Debug)]
+pub(crate) struct Local {
+    pub(crate) hosted: HostedAgent,
+    pub(crate) client: Option<ClientId>,
+    capabilities: Vec<Box<str>>,
+    topics: Vec<Box<str>>,
+    /// The newest prekey and its last moment.
+    prekey: Option<([u8; 32], u64)>,
+    sequence: u64,
+}
+
+/// All of them, and those whose keys are being made.
+#[derive(Debug, Default)]
+pub(crate) struct Locals {
+    pub(crate) agents: BTreeMap<AgentId, Local>,
+    names: BTreeMap<Name, AgentId>,
+    making: BTreeMap<Name, Vec<(Asked, Wish)>>,
+}
+
+/// What an attach asks for.
+#[derive(Clone, Debug)]
+pub(crate) struct Wish {
+    name: Name,
+    capabilities: Vec<Box<str>>,
+    topics: Vec<Box<str>>,
+}
+
+impl Clients {
+    /// Takes one place in a client's room, if there is one.
+    pub(crate) fn take_room(&mut self, client: ClientId) -> bool {
+        let Some(client) = self.all.get_mut(&client).filter(|client| client.room > 0) else { return false };
+        client.room -= 1;
+        true
+    }
+}
+
+impl Locals {
+    pub(crate) fn new(hosted: Vec<HostedAgent>) -> Self {
+        let mut locals = Self::default();
+        for agent in hosted {
+            locals.insert(agent);
+        }
+        locals
+    }
+
+    fn insert(&mut self, hosted: HostedAgent) {
+        self.names.insert(hosted.name.clone(), hosted.id);
+        let local =
+            Local { hosted, client: None, capabilities: Vec::new(), topics: Vec::new(), prekey: None, sequence: 0 };
+        self.agents.insert(local.hosted.id, local);
+    }
+
+    /// Who is attached as an agent.
+    pub(crate) fn client_of(&self, agent: AgentId) -> Option<ClientId> {
+        self.agents.get(&agent)?.client
+    }
+}
+
+impl Node {
+    pub(crate) fn is_attached(&self, client: ClientId, agent: AgentId) -> bool {
+        self.locals.client_of(agent) == Some(client)
+    }
+
+    pub(crate) fn client_came(&mut self, client: ClientId, uid: u32) {
+        let agents = BTreeSet::new();
+        self.clients.all.insert(client, Client { uid, agents, room: CLIENT_ROOM_DELIVERIES });
+    }
+
+    pub(crate) fn client_left(&mut self, client: ClientId) {
+        let Some(gone) = self.clients.all.remove(&client) else { return };
+        for agent in gone.agents {
+            self.detach(client, agent);
+        }
+    }
+
+    fn detach(&mut self, client: ClientId, agent: AgentId) {
+        if let Some(local) = self.locals.agents.get_mut(&agent)
+            && local.client == Some(client)
+        {
+            local.client = None;
+            self.take_back_all(agent, client);
+        }
+    }
+
+    pub(crate) fn client_room(&mut self, client: ClientId, deliveries: u32, step: &mut Step<'_>) {
+        let Some(known) = self.clients.all.get_mut(&client) else { return };
+        known.room = known.room.saturating_add(deliveries).min(CLIENT_ROOM_DELIVERIES);
+        for agent in known.agents.clone() {
+            self.pump_mailbox(agent, step);
+        }
+    }
+
+    pub(crate) fn client_said(&mut self, client: ClientId, content: Box<Content>, step: &mut Step<'_>) {
+        let asked = Asked::of(client, &content.header);
+        if !self.clients.all.contains_key(&client) {
+            return;
+        }
+        let Some(event) = DoorEvent::of(&content) else {
+            self.refuse(asked, Failure::new(ErrorCode::MALFORMED, "streams are not supported"), step);
+            return;
+        };
+        let source = asked.source;
+        if !source.is_zero() && !self.is_attached(client, source) {
+            let words = "this connection is not attached as the source, or another one has taken over";
+            self.refuse(asked, Failure::new(ErrorCode::UNAUTHENTICATED, words), step);
+            return;
+        }
+        let number = content.metadata.number(Key::DeliveryNumber).unwrap_or(0);
+        match event {
+            DoorEvent::Attach => self.attach(asked, &content, step),
+            DoorEvent::Detach => {
+                self.detach(client, source);
+                self.forget_attached(client, source);
+                self.answer_done(asked, step);
+            }
+            DoorEvent::Working if self.working(client, source, number, step) => self.answer_done(asked, step),
+            DoorEvent::Working => {
+                let words = "this delivery is void: it was taken over, or its lease has ended";
+                self.refuse(asked, Failure::new(ErrorCode::TIMEOUT, words), step);
+            }
+            DoorEvent::Resolve => self.resolve(asked, &content, step),
+            DoorEvent::Submit => self.submit(client, content, step),
+            DoorEvent::Respond => self.respond(client, content, step),
+            DoorEvent::Ping => self.submit_ping(client, &content, step),
+            DoorEvent::Handled => self.handled(client, source, number, asked.id, step),
+            DoorEvent::Refuse => self.refuse_delivery(client, source, number, step),
+            // How much a client will take is not counted yet; its room is what its socket takes.
+            DoorEvent::Credit => {}
+            DoorEvent::Question
+            | DoorEvent::Delivery
+            | DoorEvent::Answer
+            | DoorEvent::DurableDelivery
+            | DoorEvent::Told
+            | DoorEvent::Refused
+            | DoorEvent::Pong => {
+                self.refuse(asked, Failure::new(ErrorCode::MALFORMED, "the node does not know this subject"), step);
+            }
+        }
+    }
+
+    fn forget_attached(&mut self, client: ClientId, agent: AgentId) {
+        if let Some(known) = self.clients.all.get_mut(&client) {
+            known.agents.remove(&agent);
+        }
+    }
+
+    fn attach(&mut self, asked: Asked, content: &Content, step: &mut Step<'_>) {
+        match self.judge_attach(asked, content) {
+            Err(failure) => self.refuse(asked, failure, step),
+            Ok(wish) => match self.locals.names.get(&wish.name) {
+                Some(agent) => self.attach_as(*agent, asked, wish, step),
+                None => self.make_agent(asked, wish, step),
+            },
+        }
+    }
+
+    fn judge_attach(&self, asked: Asked, content: &Content) -> Result<Wish, Failure> {
+        let malformed = |words: &'static str| Failure::new(ErrorCode::MALFORMED, words);
+        let attach = Attach::read(content.header.content_type(), &content.body);
+        let attach = attach.ok_or(malformed("the body of agent.attach cannot be read"))?;
+        let name: Name = attach
+            .name
+            .parse()
+            .map_err(|_| malformed("a name is 1 to 63 characters of a-z 0-9 . _ -, the first one a letter or digit"))?;
+        if name == self.me.name && self.locals.names.contains_key(&name) {
+            return Err(malformed("this name is the node's own"));
+        }
+        let known = self.clients.all.get(&asked.client);
+        if known.is_none_or(|known| known.agents.len() >= CLIENT_AGENTS_MAX) {
+            return Err(Failure::full("one connection is attached as many agents as it may be"));
+        }
+        if !self.locals.names.contains_key(&name) && self.locals.agents.len() >= HOSTED_MAX {
+            return Err(Failure::full("this node keeps the keys of as many agents as it may"));
+        }
+        let boxed = |texts: Vec<alloc::string::String>| texts.into_iter().map(Into::into).collect();
+        let wish = Wish { name, capabilities: boxed(attach.capabilities), topics: boxed(attach.topics) };
+        if fits_record(&wish) { Ok(wish) } else { Err(malformed("capabilities or topics are too many or too long")) }
+    }
+
+    fn make_agent(&mut self, asked: Asked, wish: Wish, step: &mut Step<'_>) {
+        let Some(uid) = self.clients.all.get(&asked.client).map(|client| client.uid) else { return };
+        let waiting = self.locals.making.entry(wish.name.clone()).or_default();
+        if waiting.is_empty() {
+            step.ask(Effect::MakeAgent { name: wish.name.clone(), uid });
+        }
+        waiting.push((asked, wish));
+    }
+
+    pub(crate) fn agent_made(&mut self, hosted: HostedAgent, step: &mut Step<'_>) {
+        let (agent, name) = (hosted.id, hosted.name.clone());
+        self.locals.insert(hosted);
+        self.next_prekey(agent, step);
+        for (asked, wish) in self.locals.making.remove(&name).unwrap_or_default() {
+            self.attach_as(agent, asked, wish, step);
+        }
+    }
+
+    pub(crate) fn agent_not_made(&mut self, name: &Name, step: &mut Step<'_>) {
+        for (asked, _) in self.locals.making.remove(name).unwrap_or_default() {
+            let words = "the keys of a new agent could not be made or kept; the daemon's log says why";
+            self.refuse(asked, Failure::new(ErrorCode::SERVER, words), step);
+        }
+    }
+
+    fn attach_as(&mut self, agent: AgentId, asked: Asked, wish: Wish, step: &mut Step<'_>) {
+        let Some(client) = self.clients.all.get_mut(&asked.client) else { return };
+        let Some(local) = self.locals.agents.get_mut(&agent) else { return };
+        if local.hosted.uid != client.uid {
+            let words = "this name belongs to another user of this host";
+            self.refuse(asked, Failure::new(ErrorCode::POLICY, words), step);
+            return;
+        }
+        client.agents.insert(agent);
+        let before = local.client.replace(asked.client);
+        let is_new = local.capabilities != wish.capabilities || local.topics != wish.topics;
+        local.capabilities = wish.capabilities;
+        local.topics = wish.topics;
+        if let Some(older) = before {
+            if older != asked.client {
+                self.forget_attached(older, agent);
+            }
+            if self.rules.hold(Rule::TakeoverVoidsNumbers) || older == asked.client {
+                self.take_back_all(agent, older);
+            }
+        }
+        if is_new {
+            self.sign_agent(agent, step);
+        }
+        let reply = AttachReply {
+            agent_id: alloc::format!("{agent}"),
+            node_id: alloc::format!("{}", self.node_id()),
+            node_name: self.me.name.as_str().into(),
+            lease_ms: u32::try_from(millis(LEASE)).unwrap_or(u32::MAX).into(),
+            message_bytes_max: u32::try_from(BODY_BYTES_MAX).unwrap_or(u32::MAX).into(),
+        };
+        self.answer(asked, &reply, step);
+        self.pump_mailbox(agent, step);
+    }
+
+    /// A new prekey, a day before the last one ends; and one at each start, for the secrets of the last run are gone.
+    pub(crate) fn next_prekey(&mut self, agent: AgentId, step: &mut Step<'_>) {
+        let not_after = step.wall().saturating_add(PREKEY_LIFE_MAX);
+        step.ask(Effect::MakePrekey { agent, not_after });
+        self.timers.set(step.now.mono.after(PREKEY_ROTATION), Why::NextPrekey(agent));
+    }
+
+    pub(crate) fn prekey_made(
+        &mut self,
+        agent: AgentId,
+        id: PrekeyId,
+        public: [u8; 32],
+        not_after: u64,
+        step: &mut Step<'_>,
+    ) {
+        let Some(local) = self.locals.agents.get_mut(&agent) else { return };
+        local.prekey = Some((public, not_after));
+        let erase = step.now.when(not_after.saturating_add(PREKEY_ERASURE_DELAY));
+        self.timers.set(erase, Why::ErasePrekey(agent, id));
+        self.sign_agent(agent, step);
+    }
+
+    fn sign_agent(&mut self, agent: AgentId, step: &mut Step<'_>) {
+        let node = self.node_id();
+        let known = self.directory.record(agent).map_or(0, |record| record.sequence);
+        let Some(local) = self.locals.agents.get_mut(&agent) else { return };
+        local.sequence = step.wall().max(local.sequence.max(known).saturating_add(1));
+        let record = AgentRecord {
+            public_key: local.hosted.public_key,
+            name: local.hosted.name.clone(),
+            capabilities: local.capabilities.clone(),
+            topics: local.topics.clone(),
+            prekey: local.prekey,
+            host: node,
+            chain: Vec::new(),
+            sequence: local.sequence,
+            expiry: step.wall().saturating_add(RECORD_LIFE),
+        };
+        step.ask(Effect::SignAgent(Box::new(record)));
+    }
+
+    /// A record of an agent, of this node or of another one.
+    pub(crate) fn learn_agent(&mut self, known: Verified<Box<Known<AgentRecord>>>, step: &mut Step<'_>) {
+        let (agent, host) = (known.get().id, known.get().record.host);
+        let (sequence, carried) = (known.get().record.sequence, known.get().carried.clone());
+        let is_local = self.locals.agents.contains_key(&agent);
+        if is_local && self.locals.agents.get(&agent).is_some_and(|local| sequence > local.sequence) {
+            // Made by this agent's key in a life that the store does not remember.
+            if let Some(local) = self.locals.agents.get_mut(&agent) {
+                local.sequence = sequence;
+            }
+            self.sign_agent(agent, step);
+            return;
+        }
+        let is_peer = self.links.peers.contains_key(&host);
+        let fits = if is_local { host == self.node_id() } else { is_peer };
+        if !fits || !self.directory.take_agent(&known, &mut self.ledger) {
+            return;
+        }
+        step.ask(Effect::LearnAgent(known));
+        if is_local {
+            let links: Vec<_> = self.links.peers.values().filter_map(|peer| peer.link).collect();
+            for link in links {
+                step.ask(Effect::Control { link, said: Control::Record(carried.clone()) });
+            }
+        } else {
+            self.prekey_changed(agent, step);
+        }
+    }
+
+    /// Somebody wants the record of an agent.
+    pub(crate) fn wanted(&self, link: crate::LinkId, agent: AgentId, step: &mut Step<'_>) {
+        if let Some(held) = self.directory.agents.get(&agent) {
+            let said = Control::Record(held.known.get().carried.clone());
+            step.ask(Effect::Control { link, said });
+        }
+    }
+
+    fn resolve(&mut self, asked: Asked, content: &Content, step: &mut Step<'_>) {
+        match self.find_address(content) {
+            Err(failure) => self.refuse(asked, failure, step),
+            Ok(agent) => {
+                let node = self.directory.host(agent).unwrap_or_else(|| self.node_id());
+                let names = self.proved(agent, node);
+                let text = |name: Option<Name>| name.map(|name| name.as_str().into()).unwrap_or_default();
+                let reply = ResolveReply {
+                    agent_id: alloc::format!("{agent}"),
+                    agent_name: text(names.source_name),
+                    node_id: alloc::format!("{node}"),
+                    node_name: text(names.source_node_name),
+                };
+                self.answer(asked, &reply, step);
+            }
+        }
+    }
+
+    fn find_address(&self, content: &Content) -> Result<AgentId, Failure> {
+        let unknown = Failure::new(ErrorCode::OFFLINE, "no such agent is known here");
+        let resolve = Resolve::read(content.header.content_type(), &content.body);
+        let resolve = resolve.ok_or(Failure::new(ErrorCode::MALFORMED, "the body of agent.resolve cannot be read"))?;
+        let address = resolve.address.as_str();
+        if let Ok(id) = address.parse::<AgentId>() {
+            return if self.is_addressable(id) { Ok(id) } else { Err(unknown) };
+        }
+        let not_address = Failure::new(ErrorCode::MALFORMED, "an address is agent@node, agent, or an id");
+        let (agent, node) = address.split_once('@').map_or((address, None), |(agent, node)| (agent, Some(node)));
+        let agent: Name = agent.parse().map_err(|_| not_address.clone())?;
+        let found = match node {
+            Some(node) => {
+                let node: Name = node.parse().map_err(|_| not_address)?;
+                let words = "no node of this name is configured here";
+                let node = self.node_named(&node).ok_or(Failure::new(ErrorCode::OFFLINE, words))?;
+                self.directory.find(&agent, Some(node))
+            }
+            None => match self.directory.find(&agent, Some(self.node_id())) {
+                Found::Nobody => self.directory.find(&agent, None),
+                found @ (Found::One(_) | Found::Several(..)) => found,
+            },
+        };
+        match found {
+            Found::One(agent) => Ok(agent),
+            Found::Nobody => Err(unknown),
+            Found::Several(one, other) => {
+                let words =
+                    alloc::format!("several agents have this name, {one} and {other}: say agent@node, or the id");
+                Err(Failure::new(ErrorCode::OFFLINE, words))
+            }
+        }
+    }
+}
+
+/// Whether the record of such an agent could be written.
+fn fits_record(wish: &Wish) -> bool {
+    use proto::limits::{CAPABILITIES_MAX, CAPABILITY_BYTES_MAX, SUBJECT_BYTES_MAX, TOPICS_MAX};
+    let fit = |texts: &[Box<str>], count: u32, bytes: usize| {
+        texts.len() <= count as usize
+            && texts.iter().all(|text| !text.is_empty() && text.len() <= bytes && !text.chars().any(char::is_control))
+    };
+    fit(&wish.capabilities, CAPABILITIES_MAX, CAPABILITY_BYTES_MAX) && fit(&wish.topics, TOPICS_MAX, SUBJECT_BYTES_MAX)
+}

@@ -1,0 +1,435 @@
+//! How a message reaches its agent, and how it ends there: handled, answered, refused for now, or expired.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
+use proto::control::ErrorBody;
+use proto::entry::{Entry, Letter, Parts, Received};
+use proto::limits::{ANSWER_LIFE, CLOCKS_APART_MAX, DELIVERIES_OUT_MAX, LEASE, REDELIVERY_PAUSE};
+use proto::metadata::Proof;
+use proto::{
+    AgentId, ContentType, Draft, ErrorCode, MessageId, MessageType, Metadata, Name, NodeId, Receipt, Sequence, Shape,
+};
+
+use crate::effect::{Effect, Notes, Outgoing};
+use crate::input::{ClientId, Load};
+use crate::ledger::Then;
+use crate::mailbox::{Item, ItemPlace, State};
+use crate::node::Node;
+use crate::pair::Pair;
+use crate::rules::Rule;
+use crate::say::{Teller, error_encoding};
+use crate::sending::kind_of;
+use crate::step::Step;
+use crate::submission::end_in_words;
+use crate::time::millis;
+use crate::timers::Why;
+
+impl Node {
+    /// Keeps a message for an agent of this node.
+    pub(crate) fn keep(&mut self, received: Received, parts: Parts, teller: Option<Teller>, step: &mut Step<'_>) {
+        let bytes = parts.bytes();
+        let entry = Entry::Received { received, parts };
+        let number = self.ledger.put(&entry);
+        let Entry::Received { parts, .. } = entry else { return };
+        let early = !self.rules.hold(Rule::DeliverAfterSync);
+        let item = Item {
+            received,
+            entry: number,
+            bytes,
+            parts: Some(parts),
+            is_synced: early,
+            tries: 0,
+            state: State::Ready,
+            may_be_seen: false,
+            teller,
+            expires: step.now.when(received.letter.expiry),
+        };
+        let place = self.mailboxes.insert(item);
+        self.set_expiry(place);
+        self.ledger.then(Then::Deliverable(place.agent, place.order));
+        if early {
+            self.pump_mailbox(place.agent, step);
+        }
+    }
+
+    /// Answers do not expire in the mailbox of the one who waits for them.
+    pub(crate) fn set_expiry(&mut self, place: ItemPlace) {
+        if let Some(item) = self.mailboxes.item(place).filter(|item| item.is_message()) {
+            self.timers.set(item.expires, Why::ReceivedExpires(place.agent, place.order));
+        }
+    }
+
+    /// A transaction is synced, so one more message may be delivered.
+    pub(crate) fn deliverable(&mut self, agent: AgentId, order: u64, step: &mut Step<'_>) {
+        let place = ItemPlace { agent, order };
+        let Some(item) = self.mailboxes.item_mut(place) else { return };
+        item.is_synced = true;
+        let (teller, source, id) = (item.teller, item.received.letter.source, item.received.letter.id);
+        if item.state == State::Ready {
+            self.mailboxes.take_back(place, State::Ready);
+        }
+        if self.rules.hold(Rule::AcceptedAfterSync) {
+            self.tell_stage(teller, source, id, Receipt::Accepted, step);
+        }
+        self.tell_stage(teller, source, id, Receipt::Stored, step);
+        self.filled.insert(agent);
+    }
+
+    /// Delivers as much as the agent may have at a time.
+    pub(crate) fn pump_mailbox(&mut self, agent: AgentId, step: &mut Step<'_>) {
+        let Some(client) = self.locals.client_of(agent) else { return };
+        while let Some(mailbox) = self.mailboxes.boxes.get(&agent) {
+            let Some(order) = mailbox.ready.first().copied() else { return };
+            if mailbox.out >= DELIVERIES_OUT_MAX || !self.clients.take_room(client) {
+                return;
+            }
+            self.deliver(ItemPlace { agent, order }, client, step);
+        }
+    }
+
+    fn deliver(&mut self, place: ItemPlace, client: ClientId, step: &mut Step<'_>) {
+        let number = self.chance.number();
+        let until = step.now.mono.after(LEASE);
+        let Some(item) = self.mailboxes.item(place) else { return };
+        let outgoing = self.delivery(item, number);
+        self.mailboxes.put_out(place, number, client, until);
+        self.timers.set(until, Why::LeaseEnds(place.agent, place.order));
+        self.stats.deliveries += 1;
+        step.ask(Effect::Tell { client, outgoing: Box::new(outgoing), is_delivery: true });
+    }
+
+    fn delivery(&self, item: &Item, number: u64) -> Outgoing {
+        let received = &item.received;
+        let letter = &received.letter;
+        let is_ours = received.source_node == self.node_id();
+        // An ERROR of this node is its own word, not that of the agent it is about.
+        let source = if is_ours && letter.message_type == MessageType::Error { self.me.id } else { letter.source };
+        let notes = Notes {
+            expiry: Some(letter.expiry),
+            handled_wanted: letter.handled_wanted,
+            again: letter.again,
+            delivery_number: Some(number),
+            attempt: Some(item.tries.saturating_add(1)),
+            hops: Some(received.hops),
+            received: Some(received.received),
+            marked: received.marked || item.may_be_seen || item.tries > 0,
+            lease_ms: Some(millis(LEASE)),
+            ..self.proved(source, received.source_node)
+        };
+        let draft = Draft {
+            message_type: letter.message_type,
+            shape: Shape::Durable(kind_of(letter)),
+            id: letter.id,
+            timestamp: letter.timestamp,
+            source,
+            destination: letter.destination,
+            content_type: letter.content_type,
+            hops: 0,
+            sequence: Sequence::NONE,
+            told: Receipt::None,
+            last: false,
+        };
+        let load = item.parts.clone().map_or(Load::Entry(item.entry), Load::Here);
+        Outgoing { draft, notes, load }
+    }
+
+    /// What every delivery says about its source.
+    pub(crate) fn proved(&self, source: AgentId, node: NodeId) -> Notes {
+        let is_ours = node == self.node_id();
+        let name = if source == self.me.id {
+            Some(self.me.name.clone())
+        } else {
+            self.directory.record(source).map(|record| record.name.clone())
+        };
+        Notes {
+            source_name: name.or_else(unknown),
+            source_node: Some(node),
+            source_node_name: self.node_name(node).or_else(unknown),
+            proof: Some(if is_ours { Proof::SameHost } else { Proof::Signature }),
+            ..Notes::default()
+        }
+    }
+
+    /// The agent has handled a delivery.
+    pub(crate) fn handled(
+        &mut self,
+        client: ClientId,
+        agent: AgentId,
+        number: u64,
+        id: MessageId,
+        step: &mut Step<'_>,
+    ) {
+        let Some(place) = self.held_by(number, client, agent, id) else { return };
+        let Some(item) = self.drop_item(place) else { return };
+        let letter = &item.received.letter;
+        if !item.is_message() {
+            // What an outcome ends stands under the answerer's name, whoever brought it.
+            self.drop_stub(letter.destination, letter.source, letter.id);
+        } else if letter.handled_wanted {
+            let answer = Letter {
+                message_type: MessageType::Ack,
+                content_type: ContentType::None,
+                ..answer_to(letter, step.wall())
+            };
+            self.send_answer(answer, Parts::default(), None, step);
+        }
+        self.pump_mailbox(agent, step);
+    }
+
+    fn held_by(&self, number: u64, client: ClientId, agent: AgentId, id: MessageId) -> Option<ItemPlace> {
+        let place = if self.rules.hold(Rule::TakeoverVoidsNumbers) {
+            self.mailboxes.delivered(number, client, agent)?
+        } else {
+            self.mailboxes.by_number(number).filter(|place| place.agent == agent)?
+        };
+        self.mailboxes.item(place).filter(|item| item.received.letter.id == id)?;
+        Some(place)
+    }
+
+    /// The agent will not handle a delivery now. It comes again, marked.
+    pub(crate) fn refuse_delivery(&mut self, client: ClientId, agent: AgentId, number: u64, step: &mut Step<'_>) {
+        if let Some(place) = self.mailboxes.delivered(number, client, agent) {
+            self.delivery_failed(place, step);
+            self.pump_mailbox(agent, step);
+        }
+    }
+
+    fn delivery_failed(&mut self, place: ItemPlace, step: &Step<'_>) {
+        self.stats.failed_deliveries += 1;
+        self.clear_lease(place);
+        self.mailboxes.take_back(place, State::Resting);
+        self.timers.set(step.now.mono.after(REDELIVERY_PAUSE), Why::Redeliver(place.agent, place.order));
+    }
+
+    pub(crate) fn redeliver(&mut self, place: ItemPlace, step: &mut Step<'_>) {
+        if self.mailboxes.item(place).is_some_and(|item| item.state == State::Resting) {
+            self.mailboxes.take_back(place, State::Ready);
+            self.pump_mailbox(place.agent, step);
+        }
+    }
+
+    /// The agent is still at it. Whether the number still holds.
+    pub(crate) fn working(&mut self, client: ClientId, agent: AgentId, number: u64, step: &Step<'_>) -> bool {
+        let Some(place) = self.mailboxes.delivered(number, client, agent) else { return false };
+        self.clear_lease(place);
+        let lease_end = step.now.mono.after(LEASE);
+        if let Some(Item { state: State::Out { until, .. }, .. }) = self.mailboxes.item_mut(place) {
+            *until = lease_end;
+        }
+        self.timers.set(lease_end, Why::LeaseEnds(agent, place.order));
+        true
+    }
+
+    pub(crate) fn lease_ends(&mut self, place: ItemPlace, step: &mut Step<'_>) {
+        let Some(item) = self.mailboxes.item(place) else { return };
+        let State::Out { until, .. } = item.state else { return };
+        if until <= step.now.mono && self.rules.hold(Rule::LeaseEndsDelivery) {
+            self.delivery_failed(place, step);
+            self.pump_mailbox(place.agent, step);
+        }
+    }
+
+    /// Whoever was attached is gone: what it held is delivered again to the next one.
+    pub(crate) fn take_back_all(&mut self, agent: AgentId, client: ClientId) {
+        for place in self.mailboxes.out_with(agent, client) {
+            self.stats.failed_deliveries += 1;
+            self.clear_lease(place);
+            self.mailboxes.take_back(place, State::Ready);
+        }
+    }
+
+    /// Forgets an item, in the open transaction.
+    pub(crate) fn drop_item(&mut self, place: ItemPlace) -> Option<Item> {
+        self.clear_lease(place);
+        let item = self.mailboxes.remove(place)?;
+        self.timers.clear(item.expires, Why::ReceivedExpires(place.agent, place.order));
+        self.ledger.forget(item.entry);
+        Some(item)
+    }
+
+    /// A message that no agent handled in time. Its sender hears whether it may have been seen.
+    pub(crate) fn received_expires(&mut self, place: ItemPlace, step: &mut Step<'_>) {
+        let Some(item) = self.mailboxes.item_mut(place) else { return };
+        if item.received.letter.expiry > step.wall() {
+            item.expires = step.now.when(item.received.letter.expiry);
+            self.set_expiry(place);
+            return;
+        }
+        let seen = item.tries > 0 || item.may_be_seen || item.received.marked;
+        let code = if seen { ErrorCode::TIMEOUT } else { ErrorCode::EXPIRED };
+        self.end_item(place, code, step);
+    }
+
+    /// Ends an item that was not handled.
+    pub(crate) fn end_item(&mut self, place: ItemPlace, code: ErrorCode, step: &mut Step<'_>) {
+        let Some(item) = self.drop_item(place) else { return };
+        let letter = item.received.letter;
+        self.stats.expired += 1;
+        if !item.is_message() || !letter.handled_wanted {
+            self.report_untold(letter.source, letter.destination, letter.id, code, step);
+        } else if self.locals.agents.contains_key(&letter.source) {
+            self.end_by_ourselves(letter.source, letter.destination, letter.id, letter.content_type, code, step);
+        } else {
+            self.send_error(&letter, code, step);
+        }
+        self.pump_mailbox(place.agent, step);
+    }
+
+    /// Tells the sender of a message how it ended, in the answers' flow.
+    pub(crate) fn send_error(&mut self, letter: &Letter, code: ErrorCode, step: &mut Step<'_>) {
+        let answer = Letter {
+            message_type: MessageType::Error,
+            content_type: error_encoding(letter.content_type),
+            ..answer_to(letter, step.wall())
+        };
+        let parts = error_parts(code, letter.id, answer.content_type);
+        self.send_answer(answer, parts, None, step);
+    }
+
+    /// Sends an answer towards whoever waits for it.
+    pub(crate) fn send_answer(&mut self, letter: Letter, parts: Parts, teller: Option<Teller>, step: &mut Step<'_>) {
+        if self.locals.agents.contains_key(&letter.destination) {
+            let node = self.node_id();
+            self.take_outcome(letter, parts, (node, 0), teller, step);
+        } else if self.rules.hold(Rule::OutcomeInOneTransaction) {
+            if self.own(letter, parts, teller, step).is_none() {
+                step.ask(Effect::Report(crate::Event::Ignored { what: "the numbers of flows are used up" }));
+            }
+        } else {
+            self.postponed.push((letter, parts, teller));
+        }
+    }
+
+    /// This node ends a message itself: the one who waits hears it as an outcome.
+    pub(crate) fn end_by_ourselves(
+        &mut self,
+        asker: AgentId,
+        answerer: AgentId,
+        id: MessageId,
+        content_type: ContentType,
+        code: ErrorCode,
+        step: &mut Step<'_>,
+    ) {
+        let letter = Letter {
+            source: answerer,
+            destination: asker,
+            id,
+            message_type: MessageType::Error,
+            content_type: error_encoding(content_type),
+            timestamp: step.wall(),
+            expiry: step.wall().saturating_add(ANSWER_LIFE),
+            handled_wanted: false,
+            again: false,
+        };
+        let parts = error_parts(code, id, letter.content_type);
+        let node = self.node_id();
+        self.take_outcome(letter, parts, (node, 0), None, step);
+    }
+
+    /// Takes an answer, if a stub waits for it. The first outcome wins.
+    pub(crate) fn take_outcome(
+        &mut self,
+        letter: Letter,
+        parts: Parts,
+        (source_node, hops): (NodeId, u8),
+        teller: Option<Teller>,
+        step: &mut Step<'_>,
+    ) {
+        let (asker, answerer, id) = (letter.destination, letter.source, letter.id);
+        let first_wins = self.rules.hold(Rule::FirstOutcomeWins);
+        let is_response = letter.message_type == MessageType::Response;
+        let awaited = self.stubs.find(asker, answerer, id);
+        let waits = awaited
+            .filter(|awaited| (!awaited.has_outcome || !first_wins) && (awaited.stub.is_request || !is_response));
+        let is_wanted = if let Some(awaited) = waits {
+            awaited.has_outcome = true;
+            true
+        } else {
+            !self.rules.hold(Rule::AnswersNeedStub)
+        };
+        if !is_wanted {
+            self.stats.unwanted_answers += 1;
+            return;
+        }
+        if self.rules.hold(Rule::OutcomeSettles) {
+            self.settle_by_outcome(Pair::messages(asker, answerer), id, step);
+        }
+        if !self.rules.hold(Rule::StubUntilOutcomeAcknowledged) {
+            self.drop_stub(asker, answerer, id);
+        }
+        let marked = self.is_marked(&letter);
+        let received = Received { letter, received: step.wall(), source_node, hops, marked };
+        self.keep(received, parts, teller, step);
+    }
+
+    fn drop_stub(&mut self, asker: AgentId, answerer: AgentId, id: MessageId) {
+        if let Some(awaited) = self.stubs.remove(asker, answerer, id) {
+            self.timers.clear(awaited.ends, Why::StubEnds(asker, answerer, id));
+            self.ledger.forget(awaited.entry);
+        }
+    }
+
+    /// Takes the deadline of a delivery out, before its number is voided.
+    fn clear_lease(&mut self, place: ItemPlace) {
+        if let Some(Item { state: State::Out { until, .. }, .. }) = self.mailboxes.item(place) {
+            self.timers.clear(*until, Why::LeaseEnds(place.agent, place.order));
+        }
+    }
+
+    /// An end that was awaited long enough.
+    pub(crate) fn stub_ends(&mut self, asker: AgentId, answerer: AgentId, id: MessageId, step: &mut Step<'_>) {
+        let Some(awaited) = self.stubs.find(asker, answerer, id).filter(|awaited| !awaited.has_outcome) else { return };
+        let due = awaited.stub.expiry.saturating_add(proto::limits::OUTCOME_WAIT);
+        if due > step.wall() {
+            awaited.ends = step.now.when(due);
+            self.timers.set(awaited.ends, Why::StubEnds(asker, answerer, id));
+        } else {
+            self.end_by_ourselves(asker, answerer, id, ContentType::None, ErrorCode::TIMEOUT, step);
+        }
+    }
+
+    /// Whether it may have been delivered before by what this node has forgotten.
+    pub(crate) fn is_marked(&self, letter: &Letter) -> bool {
+        let again = letter.again && self.rules.hold(Rule::AgainMarks);
+        let older = self.birth.is_some_and(|birth| letter.timestamp < birth.saturating_add(CLOCKS_APART_MAX));
+        let dropped = letter.expiry < self.marks_dropped && self.rules.hold(Rule::DroppedMarkMarks);
+        again || (older && self.rules.hold(Rule::BirthMarks)) || dropped
+    }
+
+    /// A clean stop notes what was delivered and not acknowledged, so that it is marked the next time.
+    pub(crate) fn note_delivered(&mut self) {
+        if !self.rules.hold(Rule::DeliveredNotedAtCleanStop) {
+            return;
+        }
+        let items = self.mailboxes.boxes.values().flat_map(|mailbox| mailbox.items.values());
+        let seen = items.filter(|item| item.tries > 0 || item.may_be_seen).map(|item| item.entry);
+        let entries: Vec<_> = seen.collect();
+        if !entries.is_empty() {
+            self.ledger.put(&Entry::Delivered(entries));
+        }
+    }
+}
+
+fn answer_to(letter: &Letter, wall: u64) -> Letter {
+    Letter {
+        source: letter.destination,
+        destination: letter.source,
+        id: letter.id,
+        message_type: letter.message_type,
+        content_type: letter.content_type,
+        timestamp: wall,
+        expiry: wall.saturating_add(ANSWER_LIFE),
+        handled_wanted: false,
+        again: false,
+    }
+}
+
+fn error_parts(code: ErrorCode, id: MessageId, encoding: ContentType) -> Parts {
+    let body = ErrorBody { code, message: end_in_words(code).into(), original: id, retry_after_ms: 0 };
+    Parts { metadata: Metadata::default(), body: body.write(encoding) }
+}
+
+fn unknown() -> Option<Name> {
+    "unknown".parse().ok()
+}

@@ -1,0 +1,121 @@
+//! Who is who: signed records of agents and nodes. A newer record replaces an older one; what is known survives a
+//! restart. Nothing here verifies: whoever brings a record has the proof.
+
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, BTreeSet};
+
+use proto::entry::{Entry, EntryNumber};
+use proto::limits::DIRECTORY_MAX;
+use proto::record::{AgentRecord, Known, NodeRecord};
+use proto::{AgentId, Name, NodeId, Verified};
+
+use crate::ledger::Ledger;
+
+/// A record, and where it lies.
+#[derive(Debug)]
+pub(crate) struct Held<R> {
+    pub(crate) known: Verified<Box<Known<R>>>,
+    pub(crate) entry: EntryNumber,
+}
+
+impl<R> Held<R> {
+    pub(crate) fn record(&self) -> &R {
+        &self.known.get().record
+    }
+}
+
+/// All records.
+#[derive(Debug, Default)]
+pub(crate) struct Directory {
+    pub(crate) agents: BTreeMap<AgentId, Held<AgentRecord>>,
+    pub(crate) nodes: BTreeMap<AgentId, Held<NodeRecord>>,
+    names: BTreeMap<Name, BTreeSet<AgentId>>,
+}
+
+/// Whom an address means.
+pub(crate) enum Found {
+    One(AgentId),
+    Nobody,
+    /// A name that two keys claim.
+    Several(AgentId, AgentId),
+}
+
+impl Directory {
+    /// Takes a record of an agent, if it is newer than what is known.
+    pub(crate) fn take_agent(&mut self, known: &Verified<Box<Known<AgentRecord>>>, ledger: &mut Ledger) -> bool {
+        let new = known.get();
+        let old = self.agents.get(&new.id);
+        if old.is_some_and(|old| old.record().sequence >= new.record.sequence) {
+            return false;
+        }
+        if old.is_none() && self.agents.len() >= DIRECTORY_MAX {
+            return false;
+        }
+        let entry = ledger.put(&Entry::Record(new.carried.clone()));
+        if let Some(old) = self.insert_agent(known.clone(), entry) {
+            ledger.forget(old);
+        }
+        true
+    }
+
+    /// Puts a record in place of an older one, and says where that lay.
+    pub(crate) fn insert_agent(
+        &mut self,
+        known: Verified<Box<Known<AgentRecord>>>,
+        entry: EntryNumber,
+    ) -> Option<EntryNumber> {
+        let id = known.get().id;
+        let name = known.get().record.name.clone();
+        let old = self.agents.insert(id, Held { known, entry });
+        if let Some(old) = &old
+            && let Some(ids) = self.names.get_mut(&old.record().name)
+        {
+            ids.remove(&id);
+        }
+        self.names.entry(name).or_default().insert(id);
+        old.map(|old| old.entry)
+    }
+
+    /// Takes a record of a node, if it is newer than what is known.
+    pub(crate) fn take_node(&mut self, known: &Verified<Box<Known<NodeRecord>>>, ledger: &mut Ledger) -> bool {
+        let new = known.get();
+        let old = self.nodes.get(&new.id);
+        if old.is_some_and(|old| old.record().sequence >= new.record.sequence) {
+            return false;
+        }
+        let entry = ledger.put(&Entry::Record(new.carried.clone()));
+        if let Some(old) = self.insert_node(known.clone(), entry) {
+            ledger.forget(old);
+        }
+        true
+    }
+
+    /// Puts a record in place of an older one, and says where that lay.
+    pub(crate) fn insert_node(
+        &mut self,
+        known: Verified<Box<Known<NodeRecord>>>,
+        entry: EntryNumber,
+    ) -> Option<EntryNumber> {
+        self.nodes.insert(known.get().id, Held { known, entry }).map(|old| old.entry)
+    }
+
+    pub(crate) fn record(&self, agent: AgentId) -> Option<&AgentRecord> {
+        self.agents.get(&agent).map(Held::record)
+    }
+
+    /// Where an agent lives.
+    pub(crate) fn host(&self, agent: AgentId) -> Option<NodeId> {
+        self.record(agent).map(|record| record.host)
+    }
+
+    /// The agents of that name, on that node or anywhere.
+    pub(crate) fn find(&self, name: &Name, node: Option<NodeId>) -> Found {
+        let ids = self.names.get(name).into_iter().flatten().copied();
+        let mut there = ids.filter(|id| node.is_none() || self.host(*id) == node);
+        match (there.next(), there.next()) {
+            (None, _) => Found::Nobody,
+            (Some(one), None) => Found::One(one),
+            (Some(one), Some(other)) => Found::Several(one, other),
+        }
+    }
+}

@@ -1,0 +1,469 @@
+//! Flows as their destination sees them: one mark for each pair and kind, in the order of the flow only. The place is
+//! judged first; all else is asked only of the message that is next.
+
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+use proto::control::ErrorBody;
+use proto::entry::{Entry, EntryNumber, Letter, Mark, Parts, Place, Received};
+use proto::limits::{
+    CLOCKS_APART_MAX, EARLY_LINK_BYTES, EXPIRY_AHEAD_MAX, MARK_MARGIN, PAIRS_MAX, REPEAT_PAUSE, SECOND,
+    TRANSACTION_BYTES, WINDOW_BYTES, WINDOW_MESSAGES,
+};
+use proto::metadata::Key;
+use proto::{
+    Content, ContentType, Draft, ErrorCode, FlowId, FlowKind, Header, MessageId, MessageType, NodeId, Receipt,
+    Sequence, Shape, Verified,
+};
+
+use crate::effect::{Effect, Notes, Outgoing};
+use crate::input::{LinkId, Load};
+use crate::ledger::Then;
+use crate::node::Node;
+use crate::pair::Pair;
+use crate::rules::Rule;
+use crate::step::Step;
+use crate::time::Mono;
+use crate::timers::Why;
+
+/// What came before its turn.
+type Early = (Verified<Box<Content>>, bool);
+
+/// One pair and kind.
+#[derive(Debug, Default)]
+pub(crate) struct InFlow {
+    /// All up to here is settled, synced or not.
+    pub(crate) place: Option<Place>,
+    /// All up to here is on disk.
+    stored: Option<Place>,
+    entry: Option<EntryNumber>,
+    pub(crate) keep_until: u64,
+    early: BTreeMap<u32, Early>,
+    early_bytes: usize,
+    newest: Option<MessageId>,
+    is_due: bool,
+    said: Option<Mono>,
+    older_said: Option<Mono>,
+    prekey_said: Option<Mono>,
+    /// Its end is among the deadlines.
+    pub(crate) has_timer: bool,
+}
+
+/// All flows towards agents of this node.
+#[derive(Debug, Default)]
+pub(crate) struct Inbox {
+    pub(crate) flows: BTreeMap<Pair, InFlow>,
+}
+
+impl Inbox {
+    /// A mark as it lies on disk.
+    pub(crate) fn insert_mark(&mut self, mark: &Mark, entry: EntryNumber) -> Option<EntryNumber> {
+        let pair = Pair { source: mark.source, destination: mark.destination, kind: mark.place.flow.kind() };
+        let flow = self.flows.entry(pair).or_default();
+        if flow.place.is_some_and(|place| place > mark.place) {
+            return Some(entry);
+        }
+        flow.place = Some(mark.place);
+        flow.stored = Some(mark.place);
+        flow.keep_until = flow.keep_until.max(mark.keep_until);
+        flow.entry.replace(entry)
+    }
+}
+
+/// What became of the message that was next in order.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Taken {
+    Yes,
+    /// It stays with its source, which ends it or sends it again.
+    No,
+}
+
+impl Node {
+    /// A frame with a place in a flow. `is_fit` is false if its content is refused.
+    pub(crate) fn receive(&mut self, content: Verified<Box<Content>>, is_fit: bool, step: &mut Step<'_>) {
+        let header = content.get().header;
+        let Shape::Durable(kind) = header.shape() else { return };
+        let pair = Pair { source: header.source(), destination: header.destination(), kind };
+        let (Some(flow), Some(floor)) = (content.get().metadata.flow_id(), floor_of(content.get())) else { return };
+        if !self.locals.agents.contains_key(&pair.destination) {
+            self.stats.ignored += 1;
+            return;
+        }
+        if self.inbox.flows.len() >= PAIRS_MAX && !self.inbox.flows.contains_key(&pair) {
+            self.stats.dropped += 1;
+            return;
+        }
+        let sequence = header.sequence().get();
+        let Some(mark) = self.find_mark(pair, flow, floor, sequence, step) else { return };
+        if sequence <= mark && self.rules.hold(Rule::MarkStopsDuplicates) {
+            self.stats.duplicates += 1;
+            if self.rules.hold(Rule::StoredRepeated) {
+                self.stored_due(pair, step);
+            }
+            return;
+        }
+        let is_next = sequence <= mark.saturating_add(1) || !self.rules.hold(Rule::InOrderOnly);
+        if !is_next {
+            self.keep_early(pair, sequence, (content, is_fit));
+            return;
+        }
+        if self.take_next(pair, sequence, (content, is_fit), step) == Taken::Yes {
+            self.take_early(pair, step);
+        }
+    }
+
+    /// The mark of the frame's flow, once flow and floor have had their say. `None` if the flow is an older one.
+    fn find_mark(&mut self, pair: Pair, flow: FlowId, floor: u32, sequence: u32, step: &mut Step<'_>) -> Option<u32> {
+        let lifts = self.rules.hold(Rule::FloorLiftsMark);
+        let at_floor = self.rules.hold(Rule::NewerFlowStartsAtFloor);
+        let state = self.inbox.flows.entry(pair).or_default();
+        let below = floor.saturating_sub(1);
+        match state.place {
+            Some(place) if place.flow > flow => {
+                self.stats.older_flows += 1;
+                self.say_older(pair, place.flow, step);
+                return None;
+            }
+            Some(place) if place.flow == flow => {
+                let lifted = if lifts { place.sequence.max(below) } else { place.sequence };
+                state.place = Some(Place { flow, sequence: lifted });
+            }
+            Some(_) | None => {
+                let start = if at_floor { below } else { sequence.saturating_sub(1) };
+                state.place = Some(Place { flow, sequence: start });
+                self.drop_early(pair, u32::MAX);
+            }
+        }
+        let mark = self.inbox.flows.get(&pair)?.place?.sequence;
+        self.drop_early(pair, mark);
+        Some(mark)
+    }
+
+    fn drop_early(&mut self, pair: Pair, upto: u32) {
+        let host = self.directory.host(pair.source);
+        let Some(state) = self.inbox.flows.get_mut(&pair) else { return };
+        while let Some(first) = state.early.first_entry().filter(|first| *first.key() <= upto) {
+            let bytes = weight(first.remove().0.get());
+            state.early_bytes = state.early_bytes.saturating_sub(bytes);
+            if let Some(total) = host.and_then(|host| self.links.early_bytes(host)) {
+                *total = total.saturating_sub(bytes);
+            }
+        }
+    }
+
+    fn keep_early(&mut self, pair: Pair, sequence: u32, early: Early) {
+        let bytes = weight(early.0.get());
+        let host = self.directory.host(pair.source);
+        let Some(state) = self.inbox.flows.get_mut(&pair) else { return };
+        let mark = state.place.map_or(0, |place| place.sequence);
+        let Some(link_bytes) = host.and_then(|host| self.links.early_bytes(host)) else { return };
+        let fits = sequence - mark <= WINDOW_MESSAGES
+            && state.early_bytes + bytes <= WINDOW_BYTES
+            && *link_bytes + bytes <= EARLY_LINK_BYTES;
+        if !fits || state.early.contains_key(&sequence) {
+            self.stats.dropped += 1;
+            return;
+        }
+        state.early_bytes += bytes;
+        *link_bytes += bytes;
+        state.early.insert(sequence, early);
+        self.stats.early += 1;
+    }
+
+    /// Takes what waited early, as far as it is next.
+    fn take_early(&mut self, pair: Pair, step: &mut Step<'_>) {
+        loop {
+            let Some(state) = self.inbox.flows.get_mut(&pair) else { return };
+            let Some(next) = state.place.map(|place| place.sequence.saturating_add(1)) else { return };
+            let Some((content, is_fit)) = state.early.get(&next).cloned() else { return };
+            self.drop_early(pair, next);
+            if self.ledger.open_bytes() > TRANSACTION_BYTES {
+                self.close_transaction(step);
+            }
+            if self.take_next(pair, next, (content, is_fit), step) == Taken::No {
+                return;
+            }
+        }
+    }
+
+    /// The message that is next in order. Its place is settled with it, in one transaction.
+    fn take_next(&mut self, pair: Pair, sequence: u32, early: Early, step: &mut Step<'_>) -> Taken {
+        let (content, is_fit) = early;
+        let content = content.into_inner();
+        let expiry = content.metadata.expiry().unwrap_or(0);
+        let header = content.header;
+        let aged = pair.kind == FlowKind::Messages || !self.rules.hold(Rule::AnswersNotAged);
+        let wall = step.wall();
+        if aged && (expiry <= wall || expiry > wall.saturating_add(EXPIRY_AHEAD_MAX)) {
+            self.stats.stale += 1;
+            return Taken::No;
+        }
+        let letter = letter_of(&header, &content, expiry);
+        let source_node = self.directory.host(pair.source).unwrap_or_else(|| self.node_id());
+        let hops = header.initial_ttl().saturating_sub(header.ttl());
+        let held = self.mailboxes.holds(pair, letter.id) && self.rules.hold(Rule::HeldIdTakesPlaceOnly);
+        let takes_place_only = letter.again && held && pair.kind == FlowKind::Messages;
+        let bytes = content.metadata.as_bytes().len() + content.body.len();
+        let is_kept = pair.kind == FlowKind::Messages && is_fit && !takes_place_only;
+        if is_kept && !self.mailboxes.has_room(pair.destination, bytes) {
+            self.stats.dropped += 1;
+            return Taken::No;
+        }
+        self.settle_place(pair, sequence, letter.id, expiry, step);
+        self.stats.received += 1;
+        let parts = Parts { metadata: content.metadata, body: content.body };
+        match pair.kind {
+            FlowKind::Messages if !is_fit => {
+                if letter.handled_wanted {
+                    self.send_error(&letter, ErrorCode::MALFORMED, step);
+                }
+            }
+            FlowKind::Messages if takes_place_only => {}
+            FlowKind::Messages => {
+                let marked = self.is_marked(&letter);
+                let received = Received { letter, received: wall, source_node, hops, marked };
+                self.keep(received, parts, None, step);
+            }
+            FlowKind::Answers if !is_fit => self.stats.unwanted_answers += 1,
+            FlowKind::Answers => self.take_outcome(letter, parts, (source_node, hops), None, step),
+        }
+        Taken::Yes
+    }
+
+    fn settle_place(&mut self, pair: Pair, sequence: u32, id: MessageId, expiry: u64, step: &mut Step<'_>) {
+        let until = if self.rules.hold(Rule::MarkKeptPastExpiry) {
+            expiry.min(step.wall().saturating_add(EXPIRY_AHEAD_MAX)).saturating_add(MARK_MARGIN)
+        } else {
+            step.wall().saturating_add(20 * SECOND)
+        };
+        let Some(state) = self.inbox.flows.get_mut(&pair) else { return };
+        let Some(place) = state.place else { return };
+        let place = Place { sequence: place.sequence.max(sequence), ..place };
+        state.place = Some(place);
+        state.newest = Some(id);
+        state.keep_until = state.keep_until.max(until);
+        if !state.has_timer {
+            state.has_timer = true;
+            self.timers.set(step.now.when(until), Why::MarkEnds(pair));
+        }
+        self.ledger.marks.insert(pair);
+        if !self.rules.hold(Rule::StoredAfterSync) {
+            self.mark_stored(pair, place, step);
+        }
+    }
+
+    /// Writes the marks that have moved into the open transaction.
+    pub(crate) fn write_marks(&mut self) {
+        for pair in core::mem::take(&mut self.ledger.marks) {
+            let Some(state) = self.inbox.flows.get_mut(&pair) else { continue };
+            let Some(place) = state.place else { continue };
+            let Pair { source, destination, .. } = pair;
+            let mark = Mark { source, destination, place, keep_until: state.keep_until };
+            let entry = self.ledger.put(&Entry::Mark(mark));
+            if let Some(before) = state.entry.replace(entry) {
+                self.ledger.forget(before);
+            }
+            self.ledger.then(Then::MarkStored(pair, place));
+        }
+    }
+
+    /// A mark is synced, so STORED may be said.
+    pub(crate) fn mark_stored(&mut self, pair: Pair, place: Place, step: &mut Step<'_>) {
+        let Some(state) = self.inbox.flows.get_mut(&pair) else { return };
+        if state.stored.is_some_and(|stored| stored >= place) {
+            return;
+        }
+        state.stored = Some(place);
+        state.is_due = true;
+        state.said = None;
+        self.due.insert(pair);
+        let _ = step;
+    }
+
+    /// A repeat shows that STORED may have been lost.
+    fn stored_due(&mut self, pair: Pair, step: &mut Step<'_>) {
+        if let Some(state) = self.inbox.flows.get_mut(&pair) {
+            state.is_due = true;
+            self.say_stored(pair, step);
+        }
+    }
+
+    /// Says STORED for a pair, if it is due, the link has room, and it was not said a moment ago.
+    pub(crate) fn say_stored(&mut self, pair: Pair, step: &mut Step<'_>) {
+        let Some(host) = self.directory.host(pair.source) else { return };
+        let Some(link) = self.links.to(host) else { return };
+        let room = self.links.room(link);
+        let hops = self.hops;
+        let Some(state) = self.inbox.flows.get_mut(&pair).filter(|state| state.is_due) else { return };
+        // What is settled by a floor alone is said together with what is stored.
+        let Some(place) = state.stored.filter(|place| place.sequence > 0) else { return };
+        if state.place.is_some_and(|now| now.flow != place.flow) {
+            state.is_due = false;
+            return;
+        }
+        if let Some(said) = state.said.filter(|said| step.now.mono.since(*said) < REPEAT_PAUSE) {
+            self.timers.set(said.after(REPEAT_PAUSE), Why::SayStored(pair));
+            return;
+        }
+        if room == 0 {
+            if let Some(peer) = self.links.peers.get_mut(&host) {
+                peer.stuck.insert(pair);
+            }
+            return;
+        }
+        state.is_due = false;
+        state.said = Some(step.now.mono);
+        let id = state.newest.unwrap_or(MessageId::new(0));
+        let draft = Draft { id, sequence: Sequence::new(place.sequence), ..signed(pair, Shape::Stored, hops, step) };
+        let notes = Notes { flow_id: Some(place.flow), ..Notes::default() };
+        self.links.take_room(link);
+        let outgoing = Box::new(Outgoing { draft, notes, load: Load::Here(Parts::default()) });
+        step.ask(Effect::Send { link, outgoing, seal_to: None });
+    }
+
+    /// A link has come up: what could not be said is said.
+    pub(crate) fn say_all_stored(&mut self, peer: NodeId, step: &mut Step<'_>) {
+        let due = self.inbox.flows.iter().filter(|(_, state)| state.is_due).map(|(pair, _)| *pair);
+        let pairs: Vec<Pair> = due.collect();
+        for pair in pairs {
+            if self.directory.host(pair.source) == Some(peer) {
+                self.say_stored(pair, step);
+            }
+        }
+    }
+
+    fn say_older(&mut self, pair: Pair, newest: FlowId, step: &mut Step<'_>) {
+        let Some(state) = self.inbox.flows.get_mut(&pair) else { return };
+        if state.older_said.is_some_and(|said| step.now.mono.since(said) < REPEAT_PAUSE) {
+            return;
+        }
+        state.older_said = Some(step.now.mono);
+        let notes = Notes { flow_id: Some(newest), ..Notes::default() };
+        self.say_notice(pair, MessageId::new(0), ErrorCode::OLDER_FLOW, notes, step);
+    }
+
+    /// A frame was sealed to a prekey that is not kept here. Its source fetches the record and seals again.
+    pub(crate) fn old_prekey(&mut self, header: &Header, step: &mut Step<'_>) {
+        let kind = match header.shape() {
+            Shape::Durable(kind) => kind,
+            Shape::Once => FlowKind::Messages,
+            Shape::Stored
+            | Shape::Pong
+            | Shape::Notice
+            | Shape::Ping
+            | Shape::Opener
+            | Shape::Chunk
+            | Shape::ChunkAck
+            | Shape::StreamEnd
+            | Shape::StreamAbort
+            | Shape::Handled
+            | Shape::Told => return,
+        };
+        let pair = Pair { source: header.source(), destination: header.destination(), kind };
+        if header.shape() != Shape::Once {
+            if self.inbox.flows.len() >= PAIRS_MAX && !self.inbox.flows.contains_key(&pair) {
+                return;
+            }
+            let state = self.inbox.flows.entry(pair).or_default();
+            if state.prekey_said.is_some_and(|said| step.now.mono.since(said) < REPEAT_PAUSE) {
+                return;
+            }
+            state.prekey_said = Some(step.now.mono);
+        }
+        self.say_notice(pair, header.id(), ErrorCode::PREKEY, Notes::default(), step);
+    }
+
+    /// Says an ERROR without a place, in the name of an agent of this node. It ends nothing and may get lost.
+    pub(crate) fn say_notice(&mut self, pair: Pair, id: MessageId, code: ErrorCode, notes: Notes, step: &mut Step<'_>) {
+        let Some(link) = self.directory.host(pair.source).and_then(|host| self.links.to(host)) else { return };
+        if self.links.room(link) == 0 {
+            return;
+        }
+        let error = ErrorBody { code, message: notice_in_words(code).into(), original: id, retry_after_ms: 0 };
+        let body = error.write(ContentType::MessagePack);
+        let draft = Draft {
+            message_type: MessageType::Error,
+            id,
+            content_type: ContentType::MessagePack,
+            ..signed(pair, Shape::Notice, self.hops, step)
+        };
+        self.send_signed(link, draft, notes, body, step);
+    }
+
+    pub(crate) fn send_signed(&mut self, link: LinkId, draft: Draft, notes: Notes, body: Bytes, step: &mut Step<'_>) {
+        self.links.take_room(link);
+        let load = Load::Here(Parts { metadata: proto::Metadata::default(), body });
+        step.ask(Effect::Send { link, outgoing: Box::new(Outgoing { draft, notes, load }), seal_to: None });
+    }
+
+    /// A mark that nobody can need any more.
+    pub(crate) fn mark_ends(&mut self, pair: Pair, step: &mut Step<'_>) {
+        let Some(state) = self.inbox.flows.get(&pair) else { return };
+        if state.keep_until > step.wall() {
+            self.timers.set(step.now.when(state.keep_until), Why::MarkEnds(pair));
+            return;
+        }
+        self.drop_early(pair, u32::MAX);
+        let Some(state) = self.inbox.flows.remove(&pair) else { return };
+        let Some(entry) = state.entry else { return };
+        self.ledger.forget(entry);
+        self.marks_dropped = self.marks_dropped.max(step.wall());
+        let number = self.ledger.put(&Entry::MarksDropped(self.marks_dropped));
+        if let Some(before) = self.marks_dropped_entry.replace(number) {
+            self.ledger.forget(before);
+        }
+    }
+}
+
+fn floor_of(content: &Content) -> Option<u32> {
+    content.metadata.number(Key::Floor).and_then(|floor| u32::try_from(floor).ok())
+}
+
+fn weight(content: &Content) -> usize {
+    content.metadata.as_bytes().len() + content.body.len() + size_of::<Content>()
+}
+
+fn letter_of(header: &Header, content: &Content, expiry: u64) -> Letter {
+    Letter {
+        source: header.source(),
+        destination: header.destination(),
+        id: header.id(),
+        message_type: header.message_type(),
+        content_type: header.content_type(),
+        timestamp: header.timestamp(),
+        expiry,
+        handled_wanted: content.metadata.has(Key::HandledWanted),
+        again: content.metadata.has(Key::Again),
+    }
+}
+
+/// The header of what this end of a pair says to the other, signed and not sealed.
+fn signed(pair: Pair, shape: Shape, hops: u8, step: &Step<'_>) -> Draft {
+    Draft {
+        message_type: MessageType::Ack,
+        shape,
+        id: MessageId::new(0),
+        timestamp: step.wall(),
+        source: pair.destination,
+        destination: pair.source,
+        content_type: ContentType::None,
+        hops,
+        sequence: Sequence::NONE,
+        told: Receipt::None,
+        last: false,
+    }
+}
+
+fn notice_in_words(code: ErrorCode) -> &'static str {
+    match code {
+        ErrorCode::OLDER_FLOW => "a newer flow of this pair is known here",
+        ErrorCode::PREKEY => "sealed to a prekey that is not kept here",
+        ErrorCode::OFFLINE => "the agent is not attached",
+        ErrorCode::FULL => "the agent has no room for more",
+        _ => "refused",
+    }
+}
+
+const _: () = assert!(CLOCKS_APART_MAX == MARK_MARGIN);

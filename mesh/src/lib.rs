@@ -1,0 +1,55 @@
+//! What to do about it: the core that decides, and never touches the world.
+//!
+//! A [`Node`] is given facts and the time ([`Input`], [`Now`]), and gives back work to do ([`Effect`]). It has no
+//! clock, no chance but a seed, no socket, no file, no thread and no cipher: the daemon, the simulator and the fuzzer
+//! are three hosts for it. The same seed and the same facts give the same effects.
+//!
+//! One message, as the rooms see it:
+//!
+//! 1. `clients.rs` finds out what a frame at the agents' door means; `submission.rs` judges it and takes it over.
+//! 2. `ledger.rs` writes it into the step's one transaction, and holds what follows until that is synced.
+//! 3. `sending.rs` sends what `outbox.rs` owns: in order, within window and room, again until it is stored.
+//! 4. `inbox.rs`, on the other node, judges its place in the flow first and takes it only when it is next.
+//! 5. `delivering.rs` gives it to its agent from `mailbox.rs`, and sends what became of it back as an answer.
+//! 6. `stubs.rs` keeps what the sender waits for until the sender has acknowledged the outcome.
+//!
+//! `once.rs` is for what nobody keeps, `link.rs` for peers, `directory.rs` for records, `recovery.rs` for what the
+//! journal held, `rules.rs` names the rules that all of this follows.
+#![no_std]
+
+extern crate alloc;
+
+mod chance;
+mod clients;
+mod delivering;
+mod directory;
+mod effect;
+mod inbox;
+mod input;
+mod ledger;
+mod link;
+mod mailbox;
+mod node;
+mod once;
+mod outbox;
+mod pair;
+mod recovery;
+mod rules;
+mod say;
+mod sending;
+mod step;
+mod stubs;
+mod submission;
+mod summary;
+mod time;
+mod timers;
+
+pub use effect::{Change, Control, Effect, Effects, Event, Notes, Outgoing};
+pub use input::{
+    ClientId, HostedAgent, Input, LinkId, Load, Notice, Options, Past, PastEntry, PastError, PeerSaid, PinnedPeer,
+    TransactionNumber,
+};
+pub use node::Node;
+pub use rules::Rule;
+pub use summary::{AgentSummary, PeerState, PeerSummary, Stats, Summary};
+pub use time::{Deadline, Mono, Now, Wall, millis};

@@ -1,0 +1,220 @@
+//! Peers: the nodes of the configuration, and the link to each. One link carries a peer; which one stays when two
+//! dials cross is decided the same way on both sides.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+
+use proto::limits::{CLOCKS_APART_MAX, DIAL_PAUSE, DIAL_PAUSE_MAX, DIALS_CROSS, FETCH_PAUSE, LINK_ROOM_FRAMES};
+use proto::record::{Known, NodeRecord};
+use proto::{AgentId, NodeId, Verified};
+
+use alloc::boxed::Box;
+
+use crate::effect::{Control, Effect, Event};
+use crate::input::{LinkId, PinnedPeer};
+use crate::node::Node;
+use crate::pair::Pair;
+use crate::rules::Rule;
+use crate::step::Step;
+use crate::summary::PeerState;
+use crate::time::Mono;
+use crate::timers::Why;
+
+/// One peer of the configuration.
+#[derive(Debug)]
+pub(crate) struct Peer {
+    pub(crate) pinned: PinnedPeer,
+    pub(crate) state: PeerState,
+    pub(crate) since: Mono,
+    pub(crate) link: Option<LinkId>,
+    dialed: bool,
+    failures: u32,
+    /// Pairs that have more to send than the link has room for.
+    pub(crate) stuck: BTreeSet<Pair>,
+    pub(crate) early_bytes: usize,
+}
+
+/// All peers, and the links that carry them.
+#[derive(Debug, Default)]
+pub(crate) struct Links {
+    pub(crate) peers: BTreeMap<NodeId, Peer>,
+    pub(crate) by_link: BTreeMap<LinkId, (NodeId, u32)>,
+    /// When a record was last asked for.
+    asked: BTreeMap<AgentId, Mono>,
+}
+
+impl Links {
+    pub(crate) fn new(pinned: Vec<PinnedPeer>, now: Mono) -> Self {
+        let peers = pinned.into_iter().map(|pinned| (pinned.node, Peer::new(pinned, now))).collect();
+        Self { peers, ..Self::default() }
+    }
+
+    /// The link over which a node is reached.
+    pub(crate) fn to(&self, node: NodeId) -> Option<LinkId> {
+        self.peers.get(&node)?.link
+    }
+
+    pub(crate) fn peer_of(&self, link: LinkId) -> Option<NodeId> {
+        self.by_link.get(&link).map(|(peer, _)| *peer)
+    }
+
+    pub(crate) fn room(&self, link: LinkId) -> u32 {
+        self.by_link.get(&link).map_or(0, |(_, room)| *room)
+    }
+
+    pub(crate) fn take_room(&mut self, link: LinkId) {
+        if let Some((_, room)) = self.by_link.get_mut(&link) {
+            *room = room.saturating_sub(1);
+        }
+    }
+
+    pub(crate) fn early_bytes(&mut self, node: NodeId) -> Option<&mut usize> {
+        self.peers.get_mut(&node).map(|peer| &mut peer.early_bytes)
+    }
+}
+
+impl Peer {
+    const fn new(pinned: PinnedPeer, now: Mono) -> Self {
+        Self {
+            pinned,
+            state: PeerState::Down,
+            since: now,
+            link: None,
+            dialed: false,
+            failures: 0,
+            stuck: BTreeSet::new(),
+            early_bytes: 0,
+        }
+    }
+}
+
+/// A HELLO that was taken.
+pub(crate) struct Hello {
+    pub(crate) link: LinkId,
+    pub(crate) peer: NodeId,
+    pub(crate) dialed: bool,
+    pub(crate) record: Verified<Box<Known<NodeRecord>>>,
+    pub(crate) wall: u64,
+}
+
+impl Node {
+    pub(crate) fn dial(&mut self, peer: NodeId, step: &mut Step<'_>) {
+        let Some(known) = self.links.peers.get_mut(&peer) else { return };
+        if known.pinned.can_dial && known.state == PeerState::Down {
+            known.state = PeerState::Dialing;
+            known.since = step.now.mono;
+            step.ask(Effect::Dial { peer });
+        }
+    }
+
+    pub(crate) fn dial_failed(&mut self, peer: NodeId, step: &Step<'_>) {
+        let Some(known) = self.links.peers.get_mut(&peer) else { return };
+        if known.state == PeerState::Dialing {
+            known.state = PeerState::Down;
+            known.since = step.now.mono;
+            self.dial_later(peer, step);
+        }
+    }
+
+    fn dial_later(&mut self, peer: NodeId, step: &Step<'_>) {
+        let Some(known) = self.links.peers.get_mut(&peer) else { return };
+        let doublings = known.failures.min(DIAL_PAUSE_MAX.ilog2() - DIAL_PAUSE.ilog2());
+        known.failures = known.failures.saturating_add(1);
+        let most = DIAL_PAUSE << doublings;
+        let pause = self.chance.between(most / 2, most);
+        self.timers.set(step.now.mono.after(pause), Why::Dial(peer));
+    }
+
+    pub(crate) fn link_up(&mut self, hello: Hello, step: &mut Step<'_>) {
+        let Hello { link, peer, dialed, record, wall } = hello;
+        self.links.by_link.insert(link, (peer, LINK_ROOM_FRAMES));
+        let lower = self.me.id < peer.agent();
+        let Some(known) = self.links.peers.get_mut(&peer) else {
+            step.ask(Effect::HangUp { link, why: "not a peer of this node" });
+            return;
+        };
+        if let Some(present) = known.link {
+            let crossed = dialed != known.dialed && step.now.mono.since(known.since) < DIALS_CROSS;
+            // The dial of the lower node stays; otherwise whoever dials anew has lost the present link.
+            let loser = if crossed && known.dialed == lower { link } else { present };
+            step.ask(Effect::HangUp { link: loser, why: "another link to the same peer stays" });
+            if loser == link {
+                return;
+            }
+        } else {
+            step.ask(Effect::Report(Event::PeerUp { peer }));
+        }
+        known.link = Some(link);
+        known.dialed = dialed;
+        known.state = PeerState::Up;
+        known.since = step.now.mono;
+        known.failures = 0;
+        known.stuck.clear();
+        if wall.abs_diff(step.wall()) > CLOCKS_APART_MAX {
+            step.ask(Effect::Report(Event::ClockApart { peer, theirs: wall }));
+        }
+        self.learn_node(record, step);
+        self.say_own_records(link, step);
+        if self.rules.hold(Rule::RepeatOnLinkUp) {
+            self.repeat_all_to(peer, step);
+        }
+        self.say_all_stored(peer, step);
+    }
+
+    /// Agents of this node, as a peer that has just come needs to know them.
+    fn say_own_records(&mut self, link: LinkId, step: &mut Step<'_>) {
+        for agent in self.locals.agents.keys() {
+            if let Some(held) = self.directory.agents.get(agent) {
+                let said = Control::Record(held.known.get().carried.clone());
+                step.ask(Effect::Control { link, said });
+            }
+        }
+    }
+
+    pub(crate) fn link_down(&mut self, link: LinkId, step: &mut Step<'_>) {
+        let Some((peer, _)) = self.links.by_link.remove(&link) else { return };
+        let Some(known) = self.links.peers.get_mut(&peer) else { return };
+        if known.link != Some(link) {
+            return;
+        }
+        known.link = None;
+        known.state = PeerState::Down;
+        known.since = step.now.mono;
+        known.stuck.clear();
+        step.ask(Effect::Report(Event::PeerDown { peer }));
+        self.dial_later(peer, step);
+    }
+
+    pub(crate) fn link_room(&mut self, link: LinkId, frames: u32, step: &mut Step<'_>) {
+        let Some((peer, room)) = self.links.by_link.get_mut(&link) else { return };
+        *room = room.saturating_add(frames).min(LINK_ROOM_FRAMES);
+        let peer = *peer;
+        let Some(known) = self.links.peers.get_mut(&peer) else { return };
+        if known.link != Some(link) {
+            return;
+        }
+        for pair in core::mem::take(&mut known.stuck) {
+            self.say_stored(pair, step);
+            self.pump(pair, step);
+        }
+    }
+
+    pub(crate) fn learn_node(&mut self, record: Verified<Box<Known<NodeRecord>>>, step: &mut Step<'_>) {
+        let id = record.get().id;
+        let is_known = id == self.me.id || self.links.peers.contains_key(&NodeId::new(id));
+        if is_known && self.directory.take_node(&record, &mut self.ledger) {
+            step.ask(Effect::LearnNode(record));
+        }
+    }
+
+    /// Asks the peer for an agent's record, if it was not asked a moment ago.
+    pub(crate) fn fetch(&mut self, link: LinkId, agent: AgentId, step: &mut Step<'_>) {
+        let now = step.now.mono;
+        self.links.asked.retain(|_, at| now.since(*at) < FETCH_PAUSE);
+        if self.links.asked.contains_key(&agent) || self.links.asked.len() >= proto::limits::ONCE_MEMORY_MAX {
+            return;
+        }
+        self.links.asked.insert(agent, now);
+        step.ask(Effect::Control { link, said: Control::Want(agent) });
+    }
+}

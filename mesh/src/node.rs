@@ -1,0 +1,372 @@
+//! A node: all its parts, and which of them a fact goes to.
+
+use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
+
+use proto::entry::{EntryNumber, Letter, Parts};
+use proto::limits::{PREKEY_ROTATION, RECORD_LIFE};
+use proto::record::NodeRecord;
+use proto::{AgentId, Content, Header, Name, NodeId, Shape, Verified};
+
+use alloc::boxed::Box;
+
+use crate::chance::Chance;
+use crate::clients::{Clients, Locals};
+use crate::directory::Directory;
+use crate::effect::{Effect, Effects, Event};
+use crate::inbox::Inbox;
+use crate::input::{HostedAgent, Input, LinkId, Options, Past, PastError, PeerSaid};
+use crate::ledger::{Ledger, Then};
+use crate::link::{Hello, Links};
+use crate::mailbox::{ItemPlace, Mailboxes};
+use crate::once::{self, Recent};
+use crate::outbox::Outbox;
+use crate::pair::Pair;
+use crate::rules::Rules;
+use crate::say::Teller;
+use crate::step::Step;
+use crate::stubs::Stubs;
+use crate::summary::{AgentSummary, PeerSummary, Stats, Summary};
+use crate::time::{Deadline, Mono, Now};
+use crate::timers::{Timers, Why};
+
+/// The core of one node. One task owns it; nothing guards it.
+#[derive(Debug)]
+pub struct Node {
+    pub(crate) me: HostedAgent,
+    addresses: Vec<Box<str>>,
+    pub(crate) hops: u8,
+    pub(crate) rules: Rules,
+    pub(crate) chance: Chance,
+    pub(crate) timers: Timers,
+    pub(crate) ledger: Ledger,
+    pub(crate) directory: Directory,
+    pub(crate) links: Links,
+    pub(crate) clients: Clients,
+    pub(crate) locals: Locals,
+    pub(crate) outbox: Outbox,
+    pub(crate) stubs: Stubs,
+    pub(crate) inbox: Inbox,
+    pub(crate) mailboxes: Mailboxes,
+    pub(crate) recent: Recent,
+    pub(crate) stats: Stats,
+    /// When this store was made for an identity that was there before it.
+    pub(crate) birth: Option<u64>,
+    pub(crate) marks_dropped: u64,
+    pub(crate) marks_dropped_entry: Option<EntryNumber>,
+    node_sequence: u64,
+    is_stopping: bool,
+    /// Pairs with something new to send, mailboxes with something new to deliver, pairs whose floor has passed a place,
+    /// and pairs whose STORED is due: worked off at the end of a step.
+    pub(crate) touched: BTreeSet<Pair>,
+    pub(crate) filled: BTreeSet<AgentId>,
+    pub(crate) refloored: BTreeSet<Pair>,
+    pub(crate) due: BTreeSet<Pair>,
+    /// Answers that wait for the next step, where a test leaves out that they must not.
+    pub(crate) postponed: Vec<(Letter, Parts, Option<Teller>)>,
+}
+
+impl Node {
+    /// A node that goes on where its journal ended. `seed` is all the chance that it will ever have.
+    pub fn new(
+        options: Options,
+        seed: [u8; 32],
+        past: Past,
+        now: Now,
+        effects: &mut Effects,
+    ) -> Result<Self, PastError> {
+        #[cfg(feature = "faults")]
+        let rules = Rules { without: options.without };
+        #[cfg(not(feature = "faults"))]
+        let rules = Rules::default();
+        let mut node = Self {
+            me: options.node,
+            addresses: options.addresses,
+            hops: options.hops,
+            rules,
+            chance: Chance::new(seed),
+            timers: Timers::default(),
+            ledger: Ledger::new(past.highest),
+            directory: Directory::default(),
+            links: Links::new(options.peers, now.mono),
+            clients: Clients::default(),
+            locals: Locals::new(options.agents),
+            outbox: Outbox::default(),
+            stubs: Stubs::default(),
+            inbox: Inbox::default(),
+            mailboxes: Mailboxes::default(),
+            recent: Recent::default(),
+            stats: Stats::default(),
+            birth: None,
+            marks_dropped: 0,
+            marks_dropped_entry: None,
+            node_sequence: 0,
+            is_stopping: false,
+            touched: BTreeSet::new(),
+            filled: BTreeSet::new(),
+            refloored: BTreeSet::new(),
+            due: BTreeSet::new(),
+            postponed: Vec::new(),
+        };
+        let mut step = Step { now, effects };
+        node.recover(past, &mut step)?;
+        node.begin(&mut step);
+        node.finish(&mut step);
+        Ok(node)
+    }
+
+    fn begin(&mut self, step: &mut Step<'_>) {
+        self.node_sequence = self.directory.nodes.get(&self.me.id).map_or(0, |held| held.record().sequence);
+        self.sign_node(step);
+        let agents: Vec<AgentId> = self.locals.agents.keys().copied().collect();
+        for agent in agents {
+            self.next_prekey(agent, step);
+        }
+        let peers: Vec<NodeId> = self.links.peers.keys().copied().collect();
+        for peer in peers {
+            self.dial(peer, step);
+        }
+    }
+
+    fn sign_node(&mut self, step: &mut Step<'_>) {
+        self.node_sequence = step.wall().max(self.node_sequence.saturating_add(1));
+        let record = NodeRecord {
+            public_key: self.me.public_key,
+            name: self.me.name.clone(),
+            addresses: self.addresses.clone(),
+            links: Vec::new(),
+            sequence: self.node_sequence,
+            expiry: step.wall().saturating_add(RECORD_LIFE),
+        };
+        step.ask(Effect::SignNode(Box::new(record)));
+        self.timers.set(step.now.mono.after(PREKEY_ROTATION), Why::NextNodeRecord);
+    }
+
+    /// Takes a fact. Work to do is appended to `effects`.
+    pub fn handle(&mut self, input: Input, now: Now, effects: &mut Effects) {
+        let mut step = Step { now, effects };
+        if self.is_stopping {
+            if let Input::Stored { upto } = input {
+                self.stored(upto, &mut step);
+                self.finish(&mut step);
+            }
+            return;
+        }
+        for (letter, parts, teller) in core::mem::take(&mut self.postponed) {
+            let _numbered: Option<()> = self.own(letter, parts, teller, &mut step);
+        }
+        self.dispatch(input, &mut step);
+        while let Some((at, why)) = self.timers.due(now.mono) {
+            self.wake(at, why, &mut step);
+        }
+        self.finish(&mut step);
+    }
+
+    fn dispatch(&mut self, input: Input, step: &mut Step<'_>) {
+        match input {
+            Input::ClientCame { client, uid } => self.client_came(client, uid),
+            Input::ClientSaid { client, content } => self.client_said(client, content, step),
+            Input::ClientLeft { client } => self.client_left(client),
+            Input::ClientRoom { client, deliveries } => self.client_room(client, deliveries, step),
+            Input::LinkUp { link, peer, dialed, record, wall } => {
+                self.link_up(Hello { link, peer, dialed, record, wall }, step);
+            }
+            Input::LinkDown { link } => self.link_down(link, step),
+            Input::DialFailed { peer } => self.dial_failed(peer, step),
+            Input::LinkRoom { link, frames } => self.link_room(link, frames, step),
+            Input::PeerSaid { link, said } => self.peer_said(link, said, step),
+            Input::AgentMade(hosted) => self.agent_made(hosted, step),
+            Input::AgentNotMade { name } => self.agent_not_made(&name, step),
+            Input::PrekeyMade { agent, id, public, not_after } => self.prekey_made(agent, id, public, not_after, step),
+            Input::AgentSigned(known) => self.learn_agent(known, step),
+            Input::NodeSigned(known) => self.learn_node(known, step),
+            Input::Stored { upto } => self.stored(upto, step),
+            Input::Unreadable { entry } => self.unreadable(entry, step),
+            Input::Tick => {}
+            Input::Stop => self.stop(step),
+        }
+    }
+
+    fn peer_said(&mut self, link: LinkId, said: PeerSaid, step: &mut Step<'_>) {
+        if self.links.peer_of(link).is_none() {
+            return;
+        }
+        match said {
+            PeerSaid::Frame(content) => self.peer_frame(link, content, step),
+            PeerSaid::Unfit(content, _) => self.receive(content, false, step),
+            PeerSaid::OldPrekey(header) => self.old_prekey(header.get(), step),
+            PeerSaid::UnknownSource(agent) => self.fetch(link, agent, step),
+            PeerSaid::Agent(known) => self.learn_agent(known, step),
+            PeerSaid::Node(known) => self.learn_node(known, step),
+            PeerSaid::Want(agent) => self.wanted(link, agent, step),
+            // A notice is the peer's word alone: what is durable comes again in its time, whatever it says.
+            PeerSaid::Notice(_) => self.stats.ignored += 1,
+        }
+    }
+
+    fn peer_frame(&mut self, link: LinkId, content: Verified<Box<Content>>, step: &mut Step<'_>) {
+        let header = content.get().header;
+        match header.shape() {
+            Shape::Durable(_) => self.receive(content, true, step),
+            Shape::Stored => self.take_stored(content.get(), step),
+            Shape::Once => self.receive_once(content, step),
+            Shape::Notice => self.take_notice(link, &content, step),
+            Shape::Ping => self.receive_ping(link, &header, step),
+            Shape::Pong => self.receive_pong(&header, step),
+            Shape::Opener
+            | Shape::Chunk
+            | Shape::ChunkAck
+            | Shape::StreamEnd
+            | Shape::StreamAbort
+            | Shape::Handled
+            | Shape::Told => self.stats.ignored += 1,
+        }
+    }
+
+    fn wake(&mut self, at: Mono, why: Why, step: &mut Step<'_>) {
+        match why {
+            Why::Repeat(pair) => self.repeat_due(pair, at, step),
+            Why::SayStored(pair) => self.say_stored(pair, step),
+            Why::OwnedExpires(pair, id) => self.owned_expires(pair, id, step),
+            Why::ReceivedExpires(agent, order) => self.received_expires(ItemPlace { agent, order }, step),
+            Why::LeaseEnds(agent, order) => self.lease_ends(ItemPlace { agent, order }, step),
+            Why::Redeliver(agent, order) => self.redeliver(ItemPlace { agent, order }, step),
+            Why::StubEnds(source, destination, id) => self.stub_ends(source, destination, id, step),
+            Why::MarkEnds(pair) => self.mark_ends(pair, step),
+            Why::OnceForgotten => self.forget_once(step),
+            Why::Dial(peer) => self.dial(peer, step),
+            Why::NextPrekey(agent) => self.next_prekey(agent, step),
+            Why::ErasePrekey(agent, prekey) => step.ask(Effect::ErasePrekey { agent, prekey }),
+            Why::NextNodeRecord => self.sign_node(step),
+        }
+    }
+
+    fn stored(&mut self, upto: crate::TransactionNumber, step: &mut Step<'_>) {
+        for then in self.ledger.release(upto) {
+            match then {
+                Then::Sendable(pair, flow, sequence) => self.sendable(pair, flow, sequence, step),
+                Then::Deliverable(agent, order) => self.deliverable(agent, order, step),
+                Then::MarkStored(pair, place) => self.mark_stored(pair, place, step),
+            }
+        }
+    }
+
+    /// Works off what the step has touched, and closes its transaction.
+    fn finish(&mut self, step: &mut Step<'_>) {
+        for pair in core::mem::take(&mut self.refloored) {
+            self.send_floor(pair, step);
+            self.pump(pair, step);
+        }
+        for pair in core::mem::take(&mut self.touched) {
+            self.pump(pair, step);
+        }
+        for agent in core::mem::take(&mut self.filled) {
+            self.pump_mailbox(agent, step);
+            self.mailboxes.drop_waiting_parts(agent);
+        }
+        for pair in core::mem::take(&mut self.due) {
+            self.say_stored(pair, step);
+        }
+        self.close_transaction(step);
+    }
+
+    pub(crate) fn close_transaction(&mut self, step: &mut Step<'_>) {
+        if self.rules.hold(crate::Rule::MarkWithMessage) {
+            self.write_marks();
+            self.ledger.close(step.effects);
+        } else {
+            self.ledger.close(step.effects);
+            self.write_marks();
+        }
+    }
+
+    fn stop(&mut self, step: &mut Step<'_>) {
+        self.note_delivered();
+        self.is_stopping = true;
+        self.close_transaction(step);
+        step.ask(Effect::Stopped);
+    }
+
+    /// What the journal cannot give back is lost; whoever waits for its end hears so.
+    fn unreadable(&mut self, entry: EntryNumber, step: &mut Step<'_>) {
+        step.ask(Effect::Report(Event::Lost { entry }));
+        if let Some((pair, place)) = self.outbox.place_of(entry) {
+            self.owned_lost(pair, place, step);
+        } else if let Some(place) = self.mailboxes.place_of(entry) {
+            self.end_item(place, proto::ErrorCode::STORAGE, step);
+        }
+    }
+
+    /// When to call again with [`Input::Tick`], if nothing happens before.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Deadline> {
+        self.timers.next()
+    }
+
+    /// Whether a frame from the wire is young enough to be looked at, before any cipher runs. Only what is sent at
+    /// most once ages.
+    #[must_use]
+    pub fn is_timely(header: &Header, now: Now) -> bool {
+        once::is_timely(header, now)
+    }
+
+    pub(crate) const fn node_id(&self) -> NodeId {
+        NodeId::new(self.me.id)
+    }
+
+    pub(crate) fn node_name(&self, node: NodeId) -> Option<Name> {
+        if node == self.node_id() {
+            return Some(self.me.name.clone());
+        }
+        self.links.peers.get(&node).map(|peer| peer.pinned.name.clone())
+    }
+
+    pub(crate) fn node_named(&self, name: &Name) -> Option<NodeId> {
+        if *name == self.me.name {
+            return Some(self.node_id());
+        }
+        self.links.peers.values().find(|peer| peer.pinned.name == *name).map(|peer| peer.pinned.node)
+    }
+
+    /// What it can tell about itself.
+    #[must_use]
+    pub fn summary(&self) -> Summary {
+        let peers = self.links.peers.values().map(|peer| PeerSummary {
+            node: peer.pinned.node,
+            name: peer.pinned.name.clone(),
+            state: peer.state,
+            since: peer.since,
+        });
+        let mut agents: Vec<AgentSummary> =
+            self.directory.agents.keys().filter_map(|id| self.agent_summary(*id)).collect();
+        agents.sort_by_key(|agent| !agent.is_local);
+        let shares = self.outbox.shares.values();
+        let (messages, bytes) =
+            shares.fold((0, 0), |(messages, bytes), share| (messages + share.messages, bytes + share.bytes));
+        Summary {
+            peers: peers.collect(),
+            agents,
+            outbox_messages: messages as u64,
+            outbox_bytes: bytes as u64,
+            outbox_oldest: self.outbox.oldest(),
+            awaiting: self.stubs.len() as u64,
+            mailbox_messages: self.mailboxes.total(),
+            stats: self.stats,
+        }
+    }
+
+    fn agent_summary(&self, id: AgentId) -> Option<AgentSummary> {
+        let record = self.directory.record(id)?;
+        Some(AgentSummary {
+            id,
+            name: record.name.clone(),
+            node: record.host,
+            node_name: self.node_name(record.host),
+            is_local: self.locals.agents.contains_key(&id),
+            is_attached: self.locals.client_of(id).is_some(),
+            waiting: self.mailboxes.waiting(id),
+            capabilities: record.capabilities.clone(),
+            topics: record.topics.clone(),
+        })
+    }
+}

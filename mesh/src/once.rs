@@ -1,0 +1,328 @@
+//! What is sent at most once: it touches no disk, ages, and is remembered so that nothing can be replayed.
+
+use alloc::boxed::Box;
+use alloc::collections::{BTreeSet, VecDeque};
+
+use proto::entry::Parts;
+use proto::limits::{ONCE_AGE_MAX, ONCE_AHEAD_MAX, ONCE_MEMORY, ONCE_MEMORY_MAX};
+use proto::{
+    AgentId, Content, ContentType, Draft, ErrorCode, Header, MessageId, MessageType, NodeId, Receipt, Sequence, Shape,
+    Verified,
+};
+
+use crate::effect::{Effect, Notes, Outgoing};
+use crate::input::{ClientId, LinkId, Load};
+use crate::node::Node;
+use crate::pair::Pair;
+use crate::rules::Rule;
+use crate::say::{Asked, Failure};
+use crate::step::Step;
+use crate::time::{Mono, Now};
+use crate::timers::Why;
+
+type Seen = (AgentId, AgentId, u8, MessageId);
+
+/// What was delivered lately.
+#[derive(Debug, Default)]
+pub(crate) struct Recent {
+    seen: BTreeSet<Seen>,
+    order: VecDeque<(Mono, Seen)>,
+}
+
+/// Whether a frame may be delivered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Fresh {
+    Yes,
+    Repeated,
+    /// Nothing more can be remembered, so nothing more is delivered.
+    Full,
+}
+
+impl Recent {
+    fn add(&mut self, seen: Seen, now: Mono) -> Fresh {
+        if self.seen.contains(&seen) {
+            return Fresh::Repeated;
+        }
+        if self.seen.len() >= ONCE_MEMORY_MAX {
+            return Fresh::Full;
+        }
+        self.seen.insert(seen);
+        self.order.push_back((now, seen));
+        Fresh::Yes
+    }
+
+    fn forget(&mut self, now: Mono) -> Option<Mono> {
+        while let Some((at, seen)) = self.order.front().copied() {
+            if now.since(at) < ONCE_MEMORY {
+                return Some(at.after(ONCE_MEMORY));
+            }
+            self.seen.remove(&seen);
+            self.order.pop_front();
+        }
+        None
+    }
+}
+
+/// Whether a timestamp is in the bounds of what is sent at most once.
+pub(crate) fn is_timely(header: &Header, now: Now) -> bool {
+    let ages = match header.shape() {
+        Shape::Once | Shape::Ping | Shape::Opener => true,
+        Shape::Durable(_)
+        | Shape::Stored
+        | Shape::Pong
+        | Shape::Notice
+        | Shape::Chunk
+        | Shape::ChunkAck
+        | Shape::StreamEnd
+        | Shape::StreamAbort
+        | Shape::Handled
+        | Shape::Told => false,
+    };
+    let timestamp = header.timestamp();
+    let wall = now.wall.0;
+    !ages || (timestamp.saturating_add(ONCE_AGE_MAX) >= wall && timestamp <= wall.saturating_add(ONCE_AHEAD_MAX))
+}
+
+impl Node {
+    /// An agent of this node says something that nobody keeps.
+    pub(crate) fn submit_once(
+        &mut self,
+        client: ClientId,
+        content: Content,
+        step: &mut Step<'_>,
+    ) -> Result<(), Failure> {
+        let header = content.header;
+        let destination = header.destination();
+        if destination.is_zero() {
+            return Err(Failure::new(ErrorCode::MALFORMED, "a broadcast to all who want a topic is not supported"));
+        }
+        if destination == self.me.id {
+            return Err(Failure::new(ErrorCode::POLICY, "a node takes no messages but PING and questions"));
+        }
+        let expiry = content.metadata.expiry();
+        if expiry.is_some_and(|expiry| expiry <= step.wall()) {
+            return Err(Failure::new(ErrorCode::EXPIRED, "the message had expired when it was submitted"));
+        }
+        let draft = self.once_draft(&header, step);
+        let notes = Notes { expiry, ..Notes::default() };
+        let load = Load::Here(Parts { metadata: content.metadata, body: content.body });
+        self.stats.once += 1;
+        let _ = client;
+        if self.locals.agents.contains_key(&destination) {
+            let notes = Notes { hops: Some(0), ..notes };
+            return self.deliver_once(draft, notes, load, self.node_id(), step);
+        }
+        let record = self.directory.record(destination);
+        let record = record.ok_or(Failure::new(ErrorCode::OFFLINE, "no such agent is known here"))?;
+        let offline = Failure::new(ErrorCode::OFFLINE, "the agent's node cannot be reached now");
+        let link = self.links.to(record.host).ok_or(offline)?;
+        let Some((prekey, _)) = record.prekey else {
+            return Err(Failure::new(ErrorCode::PREKEY, "the agent has no prekey that anything could be sealed to"));
+        };
+        if self.links.room(link) == 0 {
+            return Err(Failure::full("the link to the agent's node has no room now"));
+        }
+        self.links.take_room(link);
+        let outgoing = Box::new(Outgoing { draft, notes, load });
+        step.ask(Effect::Send { link, outgoing, seal_to: Some(prekey) });
+        Ok(())
+    }
+
+    fn once_draft(&self, header: &Header, step: &Step<'_>) -> Draft {
+        Draft {
+            message_type: header.message_type(),
+            shape: header.shape(),
+            id: header.id(),
+            timestamp: step.wall(),
+            source: header.source(),
+            destination: header.destination(),
+            content_type: header.content_type(),
+            hops: self.hops,
+            sequence: Sequence::NONE,
+            told: Receipt::None,
+            last: false,
+        }
+    }
+
+    /// Gives a message to its agent, if that is attached and has room.
+    fn deliver_once(
+        &mut self,
+        draft: Draft,
+        notes: Notes,
+        load: Load,
+        node: NodeId,
+        step: &mut Step<'_>,
+    ) -> Result<(), Failure> {
+        let offline = Failure::new(ErrorCode::OFFLINE, "the agent is not attached");
+        let client = self.locals.client_of(draft.destination).ok_or(offline)?;
+        if !self.clients.take_room(client) {
+            return Err(Failure::full("the agent does not read what it has"));
+        }
+        let notes = Notes { expiry: notes.expiry, hops: notes.hops, ..self.proved(draft.source, node) };
+        let notes = Notes { received: Some(step.wall()), ..notes };
+        let draft = Draft { hops: 0, ..draft };
+        let outgoing = Box::new(Outgoing { draft, notes, load });
+        step.ask(Effect::Tell { client, outgoing, is_delivery: true });
+        Ok(())
+    }
+
+    /// A frame from the wire that nobody keeps.
+    pub(crate) fn receive_once(&mut self, content: Verified<Box<Content>>, step: &mut Step<'_>) {
+        let content = *content.into_inner();
+        let header = content.header;
+        let seen = (header.source(), header.destination(), header.message_type() as u8, header.id());
+        if !is_timely(&header, step.now) && self.rules.hold(Rule::OnceStale) {
+            self.stats.stale += 1;
+            return;
+        }
+        if !self.is_fresh(seen, step) {
+            return;
+        }
+        if content.metadata.expiry().is_some_and(|expiry| expiry <= step.wall()) {
+            self.stats.stale += 1;
+            return;
+        }
+        let node = self.directory.host(header.source()).unwrap_or_else(|| self.node_id());
+        let hops = header.initial_ttl().saturating_sub(header.ttl());
+        let draft = Draft { timestamp: header.timestamp(), ..self.once_draft(&header, step) };
+        let notes = Notes { expiry: content.metadata.expiry(), hops: Some(hops), ..Notes::default() };
+        let load = Load::Here(Parts { metadata: content.metadata, body: content.body });
+        if let Err(failure) = self.deliver_once(draft, notes, load, node, step)
+            && header.message_type() == MessageType::Request
+        {
+            let pair = Pair::messages(header.source(), header.destination());
+            self.say_notice(pair, header.id(), failure.code, Notes::default(), step);
+        }
+    }
+
+    fn is_fresh(&mut self, seen: Seen, step: &Step<'_>) -> bool {
+        if !self.rules.hold(Rule::OnceRemembered) {
+            return true;
+        }
+        let was_empty = self.recent.order.is_empty();
+        match self.recent.add(seen, step.now.mono) {
+            Fresh::Yes => {
+                if was_empty {
+                    self.timers.set(step.now.mono.after(ONCE_MEMORY), Why::OnceForgotten);
+                }
+                return true;
+            }
+            Fresh::Repeated => self.stats.stale += 1,
+            Fresh::Full => self.stats.dropped += 1,
+        }
+        false
+    }
+
+    pub(crate) fn forget_once(&mut self, step: &Step<'_>) {
+        if let Some(next) = self.recent.forget(step.now.mono) {
+            self.timers.set(next, Why::OnceForgotten);
+        }
+    }
+
+    /// An agent, or a client that is none, asks whether somebody is there.
+    pub(crate) fn submit_ping(&mut self, client: ClientId, content: &Content, step: &mut Step<'_>) {
+        let header = content.header;
+        let asked = Asked::of(client, &header);
+        let destination = header.destination();
+        let is_own = destination.is_zero() || destination == self.me.id;
+        if is_own || self.locals.client_of(destination).is_some() {
+            self.pong(asked, if is_own { self.me.id } else { destination }, self.node_id(), 0, step);
+            return;
+        }
+        if let Err(failure) = self.send_ping(&header, content, step) {
+            self.refuse(asked, failure, step);
+        }
+    }
+
+    fn send_ping(&mut self, header: &Header, content: &Content, step: &mut Step<'_>) -> Result<(), Failure> {
+        let destination = header.destination();
+        let as_node = self.links.peers.contains_key(&NodeId::new(destination)).then_some(NodeId::new(destination));
+        let host = self.directory.host(destination).or(as_node);
+        let host = host.ok_or(Failure::new(ErrorCode::OFFLINE, "no such agent is known here"))?;
+        if host == self.node_id() {
+            return Err(Failure::new(ErrorCode::OFFLINE, "the agent is not attached"));
+        }
+        let offline = Failure::new(ErrorCode::OFFLINE, "the agent's node cannot be reached now");
+        let link = self.links.to(host).ok_or(offline)?;
+        if self.links.room(link) == 0 {
+            return Err(Failure::full("the link to the agent's node has no room now"));
+        }
+        let draft = self.once_draft(header, step);
+        self.send_signed(link, draft, Notes::default(), content.body.clone(), step);
+        Ok(())
+    }
+
+    fn pong(&mut self, asked: Asked, source: AgentId, node: NodeId, hops: u8, step: &mut Step<'_>) {
+        let draft = Draft {
+            message_type: MessageType::Ack,
+            shape: Shape::Pong,
+            id: asked.id,
+            timestamp: step.wall(),
+            source,
+            destination: asked.source,
+            content_type: ContentType::None,
+            hops: 0,
+            sequence: Sequence::NONE,
+            told: Receipt::None,
+            last: false,
+        };
+        let notes = Notes { hops: Some(hops), ..self.proved(source, node) };
+        let outgoing = Box::new(Outgoing { draft, notes, load: Load::Here(Parts::default()) });
+        step.ask(Effect::Tell { client: asked.client, outgoing, is_delivery: false });
+    }
+
+    /// A PING from the wire. It is answered if the agent is there; silence says that it is not.
+    pub(crate) fn receive_ping(&mut self, link: LinkId, header: &Header, step: &mut Step<'_>) {
+        let seen = (header.source(), header.destination(), MessageType::Ping as u8, header.id());
+        let destination = header.destination();
+        let is_there = destination == self.me.id || self.locals.client_of(destination).is_some();
+        if !is_timely(header, step.now) || !self.is_fresh(seen, step) || !is_there || self.links.room(link) == 0 {
+            self.stats.stale += 1;
+            return;
+        }
+        let draft = Draft {
+            message_type: MessageType::Ack,
+            shape: Shape::Pong,
+            id: header.id(),
+            timestamp: step.wall(),
+            source: destination,
+            destination: header.source(),
+            content_type: ContentType::None,
+            hops: self.hops,
+            sequence: Sequence::NONE,
+            told: Receipt::None,
+            last: false,
+        };
+        self.send_signed(link, draft, Notes::default(), bytes::Bytes::new(), step);
+    }
+
+    /// The answer to a PING of an agent of this node.
+    pub(crate) fn receive_pong(&mut self, header: &Header, step: &mut Step<'_>) {
+        let Some(client) = self.locals.client_of(header.destination()) else { return };
+        let source = header.source();
+        let node = self.directory.host(source).unwrap_or(NodeId::new(source));
+        let hops = header.initial_ttl().saturating_sub(header.ttl());
+        let asked = Asked { client, source: header.destination(), id: header.id(), content_type: ContentType::None };
+        self.pong(asked, source, node, hops, step);
+    }
+
+    /// An ERROR about something that went at most once: whoever asked hears of it.
+    pub(crate) fn pass_notice(&mut self, content: &Content, step: &mut Step<'_>) {
+        let header = content.header;
+        let Some(client) = self.locals.client_of(header.destination()) else { return };
+        let draft = Draft {
+            message_type: MessageType::Error,
+            shape: Shape::Notice,
+            id: header.id(),
+            timestamp: header.timestamp(),
+            source: header.source(),
+            destination: header.destination(),
+            content_type: header.content_type(),
+            hops: 0,
+            sequence: Sequence::NONE,
+            told: Receipt::None,
+            last: false,
+        };
+        self.tell_own(client, draft, content.body.clone(), step);
+    }
+}

@@ -1,0 +1,224 @@
+//! Messages that this node owns: numbered by pair and kind, in the order of acceptance. Data and its bookkeeping; when
+//! something is sent, and what its end means, stands in `sending.rs`.
+
+use alloc::collections::{BTreeMap, VecDeque};
+
+use proto::entry::{EntryNumber, Letter, Parts, Place};
+use proto::limits::{OUTBOX_BYTES_MAX, OUTBOX_MESSAGES_MAX, PAIRS_MAX};
+use proto::{AgentId, FlowId, MessageId};
+
+use crate::pair::Pair;
+use crate::say::Teller;
+use crate::time::Mono;
+
+/// One message that is owned.
+#[derive(Debug)]
+pub(crate) struct Owned {
+    pub(crate) letter: Letter,
+    pub(crate) entry: EntryNumber,
+    /// The entry that says it was renumbered.
+    pub(crate) moved: Option<EntryNumber>,
+    pub(crate) bytes: usize,
+    /// What was said, until the first attempt has left or had to wait.
+    pub(crate) parts: Option<Parts>,
+    pub(crate) is_synced: bool,
+    pub(crate) has_left: bool,
+    pub(crate) sent: Option<Mono>,
+    pub(crate) teller: Option<Teller>,
+    /// When its expiry is looked at.
+    pub(crate) expires: Mono,
+}
+
+/// One numbering.
+#[derive(Debug)]
+pub(crate) struct Flow {
+    pub(crate) id: FlowId,
+    /// The place that the next message gets.
+    pub(crate) next: u32,
+    pub(crate) owned: BTreeMap<u32, Owned>,
+    /// The next place to be sent in this pass.
+    pub(crate) cursor: u32,
+    pub(crate) highest_sent: u32,
+    /// Sent in this pass and not confirmed.
+    pub(crate) in_flight: usize,
+    pub(crate) bytes_in_flight: usize,
+    /// Settled by STORED up to there.
+    pub(crate) settled: u32,
+}
+
+impl Flow {
+    pub(crate) const fn new(id: FlowId) -> Self {
+        Self {
+            id,
+            next: 1,
+            owned: BTreeMap::new(),
+            cursor: 1,
+            highest_sent: 0,
+            in_flight: 0,
+            bytes_in_flight: 0,
+            settled: 0,
+        }
+    }
+
+    /// The lowest place that is owned, or the next one.
+    pub(crate) fn floor(&self) -> u32 {
+        self.owned.first_key_value().map_or(self.next, |(sequence, _)| *sequence)
+    }
+
+    /// Begins another pass over all that is owned.
+    pub(crate) fn rewind(&mut self) {
+        self.cursor = self.floor();
+        self.in_flight = 0;
+        self.bytes_in_flight = 0;
+    }
+
+    /// Takes a message out, wherever it stands.
+    pub(crate) fn remove(&mut self, sequence: u32) -> Option<Owned> {
+        let owned = self.owned.remove(&sequence)?;
+        if sequence < self.cursor {
+            self.in_flight = self.in_flight.saturating_sub(1);
+            self.bytes_in_flight = self.bytes_in_flight.saturating_sub(owned.bytes);
+        }
+        Some(owned)
+    }
+}
+
+/// All that goes from one agent to another, of one kind.
+#[derive(Debug)]
+pub(crate) struct OutPair {
+    /// The first is being sent; the last takes what is new.
+    pub(crate) flows: VecDeque<Flow>,
+    /// The newest flow that was ever used here.
+    pub(crate) newest: Option<FlowId>,
+    /// The last one takes new messages; one that was there before this start does not.
+    pub(crate) is_open: bool,
+    pub(crate) repeat: Option<Mono>,
+    pub(crate) renumbered: Option<Mono>,
+    /// The prekey that the last attempt was sealed to, and whether the destination refused it.
+    pub(crate) sealed_to: Option<[u8; 32]>,
+    pub(crate) prekey_refused: bool,
+    /// What STORED usually takes, in ns.
+    pub(crate) usual: u64,
+}
+
+impl OutPair {
+    pub(crate) const fn new() -> Self {
+        Self {
+            flows: VecDeque::new(),
+            newest: None,
+            is_open: false,
+            repeat: None,
+            renumbered: None,
+            sealed_to: None,
+            prekey_refused: false,
+            usual: proto::limits::SECOND / 10,
+        }
+    }
+
+    /// Goes to the next flow once the one that is being sent is settled.
+    pub(crate) fn turn(&mut self) {
+        while self.flows.len() > 1 && self.flows.front().is_some_and(|flow| flow.owned.is_empty()) {
+            self.flows.pop_front();
+        }
+    }
+
+    pub(crate) fn flow(&mut self, id: FlowId) -> Option<&mut Flow> {
+        self.flows.iter_mut().find(|flow| flow.id == id)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.flows.iter().all(|flow| flow.owned.is_empty())
+    }
+}
+
+/// How much one agent has here.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Share {
+    pub(crate) messages: usize,
+    pub(crate) bytes: usize,
+}
+
+/// All that is owned.
+#[derive(Debug, Default)]
+pub(crate) struct Outbox {
+    pub(crate) pairs: BTreeMap<Pair, OutPair>,
+    places: BTreeMap<(Pair, MessageId), Place>,
+    pub(crate) shares: BTreeMap<AgentId, Share>,
+}
+
+impl Outbox {
+    /// Whether an agent may have that much more. Answers are not held back by it.
+    pub(crate) fn has_room(&self, agent: AgentId, bytes: usize) -> bool {
+        let share = self.shares.get(&agent).copied().unwrap_or_default();
+        share.messages < OUTBOX_MESSAGES_MAX && share.bytes.saturating_add(bytes) <= OUTBOX_BYTES_MAX
+    }
+
+    /// Whether there is room for another pair. Settled ones make way.
+    pub(crate) fn has_room_for(&mut self, pair: Pair) -> bool {
+        if self.pairs.len() >= PAIRS_MAX && !self.pairs.contains_key(&pair) {
+            self.pairs.retain(|_, out| !out.is_empty());
+        }
+        self.pairs.len() < PAIRS_MAX || self.pairs.contains_key(&pair)
+    }
+
+    /// Where a message stands.
+    pub(crate) fn place(&self, pair: Pair, id: MessageId) -> Option<Place> {
+        self.places.get(&(pair, id)).copied()
+    }
+
+    pub(crate) fn find(&mut self, pair: Pair, id: MessageId) -> Option<&mut Owned> {
+        let place = self.place(pair, id)?;
+        self.pairs.get_mut(&pair)?.flow(place.flow)?.owned.get_mut(&place.sequence)
+    }
+
+    /// Puts a message at its place. What held that place before is given back.
+    pub(crate) fn insert(&mut self, pair: Pair, place: Place, owned: Owned) -> Option<Owned> {
+        let share = self.shares.entry(pair.source).or_default();
+        share.messages += 1;
+        share.bytes += owned.bytes;
+        self.places.insert((pair, owned.letter.id), place);
+        let out = self.pairs.entry(pair).or_insert_with(OutPair::new);
+        out.newest = out.newest.max(Some(place.flow));
+        if out.flow(place.flow).is_none() {
+            let at = out.flows.iter().position(|flow| flow.id > place.flow).unwrap_or(out.flows.len());
+            out.flows.insert(at, Flow::new(place.flow));
+        }
+        let flow = out.flow(place.flow)?;
+        flow.next = flow.next.max(place.sequence.saturating_add(1));
+        flow.owned.insert(place.sequence, owned)
+    }
+
+    pub(crate) fn remove(&mut self, pair: Pair, place: Place) -> Option<Owned> {
+        let owned = self.pairs.get_mut(&pair)?.flow(place.flow)?.remove(place.sequence)?;
+        self.places.remove(&(pair, owned.letter.id));
+        if let Some(share) = self.shares.get_mut(&pair.source) {
+            share.messages = share.messages.saturating_sub(1);
+            share.bytes = share.bytes.saturating_sub(owned.bytes);
+            if share.messages == 0 {
+                self.shares.remove(&pair.source);
+            }
+        }
+        Some(owned)
+    }
+
+    /// The oldest timestamp of what is owned.
+    pub(crate) fn oldest(&self) -> Option<u64> {
+        let flows = self.pairs.values().flat_map(|out| out.flows.iter());
+        flows.filter_map(|flow| flow.owned.first_key_value()).map(|(_, owned)| owned.letter.timestamp).min()
+    }
+
+    /// Where the message of an entry stands. Looks through all of them: only for what is rare.
+    pub(crate) fn place_of(&self, entry: EntryNumber) -> Option<(Pair, Place)> {
+        self.pairs.iter().find_map(|(pair, out)| {
+            out.flows.iter().find_map(|flow| {
+                let (sequence, _) = flow.owned.iter().find(|(_, owned)| owned.entry == entry)?;
+                Some((*pair, Place { flow: flow.id, sequence: *sequence }))
+            })
+        })
+    }
+
+    /// Notes that a message has another place.
+    pub(crate) fn moved(&mut self, pair: Pair, id: MessageId, place: Place) {
+        self.places.insert((pair, id), place);
+    }
+}

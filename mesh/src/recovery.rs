@@ -1,0 +1,180 @@
+//! What the journal held becomes a living node again.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+
+use proto::FlowKind;
+use proto::entry::{Entry, EntryNumber, Letter, Parts, Place, Received, Stub};
+use proto::limits::OUTCOME_WAIT;
+
+use crate::effect::Effect;
+use crate::input::{Past, PastEntry, PastError};
+use crate::mailbox::{Item, State};
+use crate::node::Node;
+use crate::outbox::Owned;
+use crate::pair::Pair;
+use crate::rules::Rule;
+use crate::sending::kind_of;
+use crate::step::Step;
+use crate::timers::Why;
+
+/// An owned message as the journal has it, and its last place.
+struct OwnedPast {
+    letter: Letter,
+    place: Place,
+    bytes: usize,
+    moved: Option<EntryNumber>,
+}
+
+impl Node {
+    /// Takes up the past. Nothing is sent or delivered here.
+    pub(crate) fn recover(&mut self, past: Past, step: &mut Step<'_>) -> Result<(), PastError> {
+        let Past { entries, highest, is_clean, is_reborn } = past;
+        if let Some((entry, _)) = entries.iter().find(|(entry, _)| entry.get() > highest) {
+            return Err(PastError::Number { entry: *entry });
+        }
+        let mut owned = BTreeMap::new();
+        let mut seen = BTreeSet::new();
+        let mut spent = Vec::new();
+        let mut births = Vec::new();
+        for (number, past) in entries {
+            match past {
+                PastEntry::Agent(known) => {
+                    let effect = Effect::LearnAgent(known.clone());
+                    spent.extend(self.directory.insert_agent(known, number));
+                    step.ask(effect);
+                }
+                PastEntry::Node(known) => {
+                    step.ask(Effect::LearnNode(known.clone()));
+                    spent.extend(self.directory.insert_node(known, number));
+                }
+                PastEntry::Entry(Entry::Owned { letter, place, .. }, bytes) => {
+                    owned.insert(number, OwnedPast { letter, place, bytes, moved: None });
+                }
+                PastEntry::Entry(Entry::Moved(entry, place), _) => match owned.get_mut(&entry) {
+                    Some(past) => {
+                        past.place = place;
+                        past.letter.again = true;
+                        spent.extend(past.moved.replace(number));
+                    }
+                    None => spent.push(number),
+                },
+                PastEntry::Entry(Entry::Received { received, .. }, bytes) => {
+                    self.recover_received(number, received, bytes, is_clean, step);
+                }
+                PastEntry::Entry(Entry::Stub(stub), _) => self.recover_stub(number, stub, step),
+                PastEntry::Entry(Entry::Mark(mark), _) => spent.extend(self.inbox.insert_mark(&mark, number)),
+                PastEntry::Entry(Entry::Birth(wall), _) => {
+                    self.birth = self.birth.max(Some(wall));
+                    births.push(number);
+                }
+                PastEntry::Entry(Entry::MarksDropped(wall), _) => {
+                    self.marks_dropped = self.marks_dropped.max(wall);
+                    spent.extend(self.marks_dropped_entry.replace(number));
+                }
+                PastEntry::Entry(Entry::Delivered(entries), _) => {
+                    seen.extend(entries);
+                    spent.push(number);
+                }
+                // Kept as they are; what is done with them is not built yet.
+                PastEntry::Entry(Entry::Dead { .. } | Entry::ClockSuspended(_) | Entry::Record(_), _) => {}
+            }
+        }
+        for (number, past) in owned {
+            self.recover_owned(number, past, step)?;
+        }
+        self.recover_seen(&seen);
+        self.pair_outcomes();
+        self.set_mark_timers(step);
+        spent.into_iter().for_each(|entry| self.ledger.forget(entry));
+        if is_reborn {
+            births.into_iter().for_each(|entry| self.ledger.forget(entry));
+            self.birth = Some(step.wall());
+            self.ledger.put(&Entry::Birth(step.wall()));
+        }
+        Ok(())
+    }
+
+    /// An attempt is taken to have left in an earlier run.
+    fn recover_owned(&mut self, number: EntryNumber, past: OwnedPast, step: &Step<'_>) -> Result<(), PastError> {
+        let OwnedPast { letter, place, bytes, moved } = past;
+        let pair = Pair { source: letter.source, destination: letter.destination, kind: kind_of(&letter) };
+        let expires = step.now.when(letter.expiry);
+        let owned = Owned {
+            letter,
+            entry: number,
+            moved,
+            bytes,
+            parts: None,
+            is_synced: true,
+            has_left: true,
+            sent: None,
+            teller: None,
+            expires,
+        };
+        self.timers.set(expires, Why::OwnedExpires(pair, letter.id));
+        if let Some(before) = self.outbox.insert(pair, place, owned) {
+            return Err(PastError::SamePlace { first: before.entry, second: number });
+        }
+        if let Some(flow) = self.outbox.pairs.get_mut(&pair).and_then(|out| out.flow(place.flow)) {
+            flow.rewind();
+            // Whatever of it was sent before the stop may be confirmed any time.
+            flow.highest_sent = flow.highest_sent.max(place.sequence);
+        }
+        Ok(())
+    }
+
+    fn recover_received(
+        &mut self,
+        number: EntryNumber,
+        received: Received,
+        bytes: usize,
+        is_clean: bool,
+        step: &Step<'_>,
+    ) {
+        let may_be_seen = !is_clean && self.rules.hold(Rule::UncleanMarksMailbox);
+        let item = Item {
+            received,
+            entry: number,
+            bytes,
+            parts: None::<Parts>,
+            is_synced: true,
+            tries: 0,
+            state: State::Ready,
+            may_be_seen,
+            teller: None,
+            expires: step.now.when(received.letter.expiry),
+        };
+        let place = self.mailboxes.insert(item);
+        self.set_expiry(place);
+    }
+
+    fn recover_stub(&mut self, number: EntryNumber, stub: Stub, step: &Step<'_>) {
+        let ends = step.now.when(stub.expiry.saturating_add(OUTCOME_WAIT));
+        self.stubs.insert(stub, number, ends);
+        self.timers.set(ends, Why::StubEnds(stub.source, stub.destination, stub.id));
+    }
+
+    fn recover_seen(&mut self, seen: &BTreeSet<EntryNumber>) {
+        for item in self.mailboxes.boxes.values_mut().flat_map(|mailbox| mailbox.items.values_mut()) {
+            item.may_be_seen |= seen.contains(&item.entry);
+        }
+    }
+
+    /// An answer that lies in the mailbox of the one who asked is the outcome that its stub waits for.
+    fn pair_outcomes(&mut self) {
+        let items = self.mailboxes.boxes.values().flat_map(|mailbox| mailbox.items.values());
+        for letter in items.map(|item| item.received.letter).filter(|letter| kind_of(letter) == FlowKind::Answers) {
+            if let Some(awaited) = self.stubs.find(letter.destination, letter.source, letter.id) {
+                awaited.has_outcome = true;
+            }
+        }
+    }
+
+    fn set_mark_timers(&mut self, step: &Step<'_>) {
+        for (pair, flow) in &mut self.inbox.flows {
+            flow.has_timer = true;
+            self.timers.set(step.now.when(flow.keep_until), Why::MarkEnds(*pair));
+        }
+    }
+}

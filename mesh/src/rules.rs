@@ -1,0 +1,120 @@
+//! The rules of the delivery contract, by name. A test build can leave one out, and the simulator must find what that
+//! breaks; in all other builds each of them holds.
+
+macro_rules! rules {
+    ($($(#[doc = $doc:literal])+ $name:ident,)+) => {
+        /// One rule of `docs/PROTOCOL.md`, section "Delivery".
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+        pub enum Rule {
+            $($(#[doc = $doc])+ $name,)+
+        }
+
+        impl Rule {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$name,)+];
+        }
+    };
+}
+
+rules! {
+    /// Accepted is said once the message is synced.
+    AcceptedAfterSync,
+    /// The first attempt leaves once the message is synced.
+    AttemptAfterSync,
+    /// STORED is said once message and mark are synced.
+    StoredAfterSync,
+    /// An agent sees a message once it is synced.
+    DeliverAfterSync,
+    /// Messages are taken in the order of the flow only.
+    InOrderOnly,
+    /// At or below the mark is a duplicate.
+    MarkStopsDuplicates,
+    /// A message and its mark are one transaction.
+    MarkWithMessage,
+    /// A floor above the mark lifts the mark.
+    FloorLiftsMark,
+    /// Numbering begins anew with each start.
+    NewFlowPerStart,
+    /// A new flow's first frame leaves when the old flow is settled.
+    NewFlowWaitsForOld,
+    /// A pair that is not known, or a newer flow, starts at its floor.
+    NewerFlowStartsAtFloor,
+    /// An older flow is answered with 4015.
+    OlderFlowAnswered,
+    /// What is renumbered says AGAIN.
+    RenumberAboveWithAgain,
+    /// A duplicate is answered with STORED.
+    StoredRepeated,
+    /// STORED settles up to the highest place that was sent.
+    SettleOnlySent,
+    /// All that is owned is repeated when a link comes up.
+    RepeatOnLinkUp,
+    /// All that is owned is repeated after a time.
+    RepeatByTimer,
+    /// The floor passes what has expired.
+    ExpiryPassesFloor,
+    /// The sender is told of an expiry.
+    ExpiredTellsSender,
+    /// After an attempt has left, an expiry is told as 4004.
+    AttemptLeftTells4004,
+    /// After an unclean start all that was in the mailbox is marked.
+    UncleanMarksMailbox,
+    /// What carries AGAIN is marked.
+    AgainMarks,
+    /// What is older than the store is marked.
+    BirthMarks,
+    /// A mark is kept past the latest expiry of what was taken.
+    MarkKeptPastExpiry,
+    /// What expires before the latest moment at which a mark was dropped is marked.
+    DroppedMarkMarks,
+    /// A message goes and its outcome comes in one transaction.
+    OutcomeInOneTransaction,
+    /// The stub stays until the agent has acknowledged the outcome.
+    StubUntilOutcomeAcknowledged,
+    /// The first outcome wins.
+    FirstOutcomeWins,
+    /// An outcome settles its message.
+    OutcomeSettles,
+    /// An answer counts only if a stub waits for it.
+    AnswersNeedStub,
+    /// An answer that a stub waits for is taken whatever its age.
+    AnswersNotAged,
+    /// A RESPONSE is accepted only while its REQUEST lies with that agent.
+    ResponseOnlyWhileHeld,
+    /// An id that is owned or has a stub is the same message.
+    KnownIdIsSameMessage,
+    /// With AGAIN, while the mailbox holds the id, its place is taken and nothing more.
+    HeldIdTakesPlaceOnly,
+    /// A take-over voids the older session's numbers.
+    TakeoverVoidsNumbers,
+    /// A delivery whose lease has ended is made again.
+    LeaseEndsDelivery,
+    /// After 4013 the record is fetched, and the message sealed again.
+    PrekeyFetchedAnew,
+    /// What is sent at most once is remembered.
+    OnceRemembered,
+    /// What is sent at most once ages.
+    OnceStale,
+    /// A clean stop notes what was delivered and not acknowledged.
+    DeliveredNotedAtCleanStop,
+}
+
+/// Which rules hold.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Rules {
+    #[cfg(feature = "faults")]
+    pub(crate) without: Option<Rule>,
+}
+
+impl Rules {
+    #[cfg(feature = "faults")]
+    pub(crate) fn hold(self, rule: Rule) -> bool {
+        self.without != Some(rule)
+    }
+
+    #[cfg(not(feature = "faults"))]
+    #[expect(clippy::unused_self, clippy::trivially_copy_pass_by_ref, reason = "the same call as in test builds")]
+    pub(crate) const fn hold(&self, _rule: Rule) -> bool {
+        true
+    }
+}

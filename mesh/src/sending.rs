@@ -1,0 +1,499 @@
+//! How what is owned leaves: in order, within the window and the link's room, again until it is stored. And how it
+//! ends: by STORED, by its outcome, or by its own clock.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
+use proto::entry::{Entry, Letter, Parts, Place};
+use proto::limits::{
+    FLOW_ID_MAX, RENUMBER_PAUSE, RETRY_MAX, RETRY_MIN, RETRY_USUAL_TIMES, WINDOW_BYTES, WINDOW_MESSAGES,
+};
+use proto::metadata::Key;
+use proto::{AgentId, Content, Draft, ErrorCode, FlowId, MessageId, NodeId, Receipt, Sequence, Verified};
+
+use crate::effect::{Effect, Notes, Outgoing};
+use crate::input::{LinkId, Load};
+use crate::ledger::Then;
+use crate::node::Node;
+use crate::outbox::{Flow, OutPair, Owned};
+use crate::pair::Pair;
+use crate::rules::{Rule, Rules};
+use crate::say::Teller;
+use crate::step::Step;
+use crate::timers::Why;
+
+/// How a message left this node's hands before it was stored.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Settled {
+    Stored,
+    Outcome,
+}
+
+/// Which of the owned messages are sent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Which {
+    Next,
+    Floor,
+}
+
+impl Node {
+    /// Takes a message over: from the next sync on this node owns it. `None` if the numbers of flows are used up.
+    pub(crate) fn own(
+        &mut self,
+        letter: Letter,
+        parts: Parts,
+        teller: Option<Teller>,
+        step: &mut Step<'_>,
+    ) -> Option<()> {
+        let pair = Pair { source: letter.source, destination: letter.destination, kind: kind_of(&letter) };
+        let place = self.next_place(pair, step.wall())?;
+        let bytes = parts.bytes();
+        let entry = Entry::Owned { letter, place, parts };
+        let number = self.ledger.put(&entry);
+        let Entry::Owned { parts, .. } = entry else { return None };
+        let early = !self.rules.hold(Rule::AttemptAfterSync);
+        let owned = Owned {
+            letter,
+            entry: number,
+            moved: None,
+            bytes,
+            parts: Some(parts),
+            is_synced: early,
+            has_left: false,
+            sent: None,
+            teller,
+            expires: step.now.when(letter.expiry),
+        };
+        self.timers.set(owned.expires, Why::OwnedExpires(pair, letter.id));
+        self.outbox.insert(pair, place, owned);
+        self.ledger.then(Then::Sendable(pair, place.flow, place.sequence));
+        self.stats.accepted += 1;
+        if early {
+            self.pump(pair, step);
+        }
+        Some(())
+    }
+
+    /// The next place of a pair. Numbering begins anew with the first message after each start, and at the end of
+    /// the numbers.
+    fn next_place(&mut self, pair: Pair, wall: u64) -> Option<Place> {
+        let keep_numbering = !self.rules.hold(Rule::NewFlowPerStart);
+        let out = self.outbox.pairs.entry(pair).or_insert_with(OutPair::new);
+        let goes_on = out.flows.back().is_some_and(|flow| flow.next < u32::MAX && (out.is_open || keep_numbering));
+        if !goes_on {
+            let id = pair.flow_above(out.newest, wall)?;
+            out.newest = Some(id);
+            out.flows.push_back(Flow::new(id));
+        }
+        out.is_open = true;
+        let flow = out.flows.back_mut()?;
+        let sequence = flow.next;
+        flow.next += 1;
+        Some(Place { flow: flow.id, sequence })
+    }
+
+    /// A transaction is synced, so one more message may leave.
+    pub(crate) fn sendable(&mut self, pair: Pair, flow: FlowId, sequence: u32, step: &mut Step<'_>) {
+        let found = self.outbox.pairs.get_mut(&pair).and_then(|out| out.flow(flow));
+        let Some(owned) = found.and_then(|flow| flow.owned.get_mut(&sequence)) else { return };
+        owned.is_synced = true;
+        let (teller, id) = (owned.teller, owned.letter.id);
+        if self.rules.hold(Rule::AcceptedAfterSync) {
+            self.tell_stage(teller, pair.source, id, Receipt::Accepted, step);
+        }
+        self.touched.insert(pair);
+    }
+
+    /// Sends as much of a pair as window and room allow.
+    pub(crate) fn pump(&mut self, pair: Pair, step: &mut Step<'_>) {
+        self.send_some(pair, Which::Next, step);
+    }
+
+    /// The floor has passed a place: what stands at it now tells the other end so.
+    pub(crate) fn send_floor(&mut self, pair: Pair, step: &mut Step<'_>) {
+        self.send_some(pair, Which::Floor, step);
+    }
+
+    fn send_some(&mut self, pair: Pair, which: Which, step: &mut Step<'_>) {
+        let Some(host) = self.directory.host(pair.destination) else { return };
+        let Some(link) = self.links.to(host) else { return };
+        let prekey = self.directory.record(pair.destination).and_then(|record| record.prekey);
+        let Some((prekey, _)) = prekey else {
+            self.fetch(link, pair.destination, step);
+            return;
+        };
+        let rules = self.rules;
+        let hops = self.hops;
+        let Some(out) = self.outbox.pairs.get_mut(&pair) else { return };
+        out.turn();
+        if out.prekey_refused && out.sealed_to == Some(prekey) {
+            return;
+        }
+        let flows = if rules.hold(Rule::NewFlowWaitsForOld) { 1 } else { out.flows.len() };
+        let mut sent = 0;
+        let mut has_more = false;
+        for flow in out.flows.iter_mut().take(flows) {
+            let room = self.links.room(link);
+            let batch = match which {
+                Which::Next => next_attempts(flow, room, &mut has_more),
+                Which::Floor => floor_attempt(flow, room),
+            };
+            let floor = floor_of(flow, rules);
+            for sequence in batch {
+                let Some(owned) = flow.owned.get_mut(&sequence) else { continue };
+                let outgoing = attempt(owned, Place { flow: flow.id, sequence }, floor, pair, hops);
+                owned.has_left = true;
+                owned.sent = Some(step.now.mono);
+                flow.highest_sent = flow.highest_sent.max(sequence);
+                if which == Which::Next {
+                    flow.in_flight += 1;
+                    flow.bytes_in_flight += owned.bytes;
+                }
+                self.links.take_room(link);
+                step.ask(Effect::Send { link, outgoing: Box::new(outgoing), seal_to: Some(prekey) });
+                sent += 1;
+            }
+            drop_waiting_parts(flow);
+        }
+        out.sealed_to = Some(prekey);
+        out.prekey_refused = false;
+        self.stats.attempts += sent;
+        if has_more && let Some(peer) = self.links.peers.get_mut(&host) {
+            peer.stuck.insert(pair);
+        }
+        if sent > 0 {
+            self.arm_repeat(pair, step);
+        }
+    }
+
+    /// A repeat comes at a random time, so that many pairs do not repeat at once.
+    fn arm_repeat(&mut self, pair: Pair, step: &Step<'_>) {
+        let Some(out) = self.outbox.pairs.get_mut(&pair) else { return };
+        if out.repeat.is_some() || !self.rules.hold(Rule::RepeatByTimer) {
+            return;
+        }
+        let least = RETRY_MIN.max(out.usual.saturating_mul(RETRY_USUAL_TIMES)).min(RETRY_MAX);
+        let at = step.now.mono.after(self.chance.between(least, RETRY_MAX));
+        out.repeat = Some(at);
+        self.timers.set(at, Why::Repeat(pair));
+    }
+
+    /// The time for a repeat has come, if it is the one that was set last.
+    pub(crate) fn repeat_due(&mut self, pair: Pair, at: crate::Mono, step: &mut Step<'_>) {
+        let Some(out) = self.outbox.pairs.get_mut(&pair) else { return };
+        if out.repeat == Some(at) {
+            out.repeat = None;
+            self.repeat(pair, step);
+        }
+    }
+
+    /// Sends again all that is owned of a pair.
+    pub(crate) fn repeat(&mut self, pair: Pair, step: &mut Step<'_>) {
+        let Some(out) = self.outbox.pairs.get_mut(&pair) else { return };
+        out.prekey_refused = false;
+        if out.is_empty() {
+            return;
+        }
+        out.flows.iter_mut().for_each(Flow::rewind);
+        self.pump(pair, step);
+        self.arm_repeat(pair, step);
+    }
+
+    /// A link has come up: what is owned for agents behind it leaves at once.
+    pub(crate) fn repeat_all_to(&mut self, peer: NodeId, step: &mut Step<'_>) {
+        let pairs: Vec<Pair> = self.outbox.pairs.keys().copied().collect();
+        for pair in pairs {
+            if self.directory.host(pair.destination) == Some(peer) {
+                self.repeat(pair, step);
+            }
+        }
+    }
+
+    /// The destination signed that all up to a place is on its disk.
+    pub(crate) fn take_stored(&mut self, content: &Content, step: &mut Step<'_>) {
+        let header = &content.header;
+        let Some(flow) = content.metadata.flow_id() else { return };
+        let pair = Pair { source: header.destination(), destination: header.source(), kind: flow.kind() };
+        let only_sent = self.rules.hold(Rule::SettleOnlySent);
+        let Some(found) = self.outbox.pairs.get_mut(&pair).and_then(|out| out.flow(flow)) else { return };
+        let upto = header.sequence().get();
+        let upto = if only_sent { upto.min(found.highest_sent) } else { upto };
+        found.settled = found.settled.max(upto);
+        let settled: Vec<u32> = found.owned.range(..=upto).map(|(sequence, _)| *sequence).collect();
+        if settled.is_empty() {
+            return;
+        }
+        for sequence in settled {
+            self.settle(pair, Place { flow, sequence }, Settled::Stored, step);
+        }
+        self.rearm(pair, step);
+        self.pump(pair, step);
+    }
+
+    /// An outcome came before its message's STORED: it is stored all the same.
+    pub(crate) fn settle_by_outcome(&mut self, pair: Pair, id: MessageId, step: &mut Step<'_>) {
+        if let Some(place) = self.outbox.place(pair, id) {
+            self.settle(pair, place, Settled::Outcome, step);
+            self.rearm(pair, step);
+            self.pump(pair, step);
+        }
+    }
+
+    fn settle(&mut self, pair: Pair, place: Place, how: Settled, step: &mut Step<'_>) {
+        let Some(owned) = self.outbox.remove(pair, place) else { return };
+        self.forget_owned(&owned);
+        self.stats.settled += 1;
+        if let Some(sent) = owned.sent
+            && let Some(out) = self.outbox.pairs.get_mut(&pair)
+        {
+            out.usual = (out.usual * 7 + step.now.mono.since(sent)) / 8;
+        }
+        let teller = owned.teller;
+        if how == Settled::Stored {
+            self.tell_stage(teller, pair.source, owned.letter.id, Receipt::Stored, step);
+        }
+    }
+
+    fn forget_owned(&mut self, owned: &Owned) {
+        let letter = &owned.letter;
+        let pair = Pair { source: letter.source, destination: letter.destination, kind: kind_of(letter) };
+        self.timers.clear(owned.expires, Why::OwnedExpires(pair, letter.id));
+        self.ledger.forget(owned.entry);
+        if let Some(moved) = owned.moved {
+            self.ledger.forget(moved);
+        }
+    }
+
+    /// Something moved: what is still in flight gets its time anew.
+    fn rearm(&mut self, pair: Pair, step: &Step<'_>) {
+        let Some(out) = self.outbox.pairs.get_mut(&pair) else { return };
+        if let Some(at) = out.repeat.take() {
+            self.timers.clear(at, Why::Repeat(pair));
+        }
+        if !out.is_empty() {
+            self.arm_repeat(pair, step);
+        }
+    }
+
+    /// A message that was not stored in time is no longer owned. What is at the floor then leaves at once, so that
+    /// the other end does not wait for it.
+    pub(crate) fn owned_expires(&mut self, pair: Pair, id: MessageId, step: &mut Step<'_>) {
+        let Some(place) = self.outbox.place(pair, id) else { return };
+        if let Some(owned) = self.outbox.find(pair, id).filter(|owned| owned.letter.expiry > step.wall()) {
+            owned.expires = step.now.when(owned.letter.expiry);
+            self.timers.set(owned.expires, Why::OwnedExpires(pair, id));
+            return;
+        }
+        let Some(owned) = self.outbox.remove(pair, place) else { return };
+        self.forget_owned(&owned);
+        self.stats.expired += 1;
+        let left = owned.has_left && self.rules.hold(Rule::AttemptLeftTells4004);
+        let code = if left { ErrorCode::TIMEOUT } else { ErrorCode::EXPIRED };
+        if self.rules.hold(Rule::ExpiredTellsSender) {
+            self.end_untaken(&owned.letter, code, owned.teller, step);
+        }
+        if self.rules.hold(Rule::ExpiryPassesFloor) {
+            self.refloored.insert(pair);
+        }
+    }
+
+    /// What was owned cannot be read back.
+    pub(crate) fn owned_lost(&mut self, pair: Pair, place: Place, step: &mut Step<'_>) {
+        let Some(owned) = self.outbox.remove(pair, place) else { return };
+        self.forget_owned(&owned);
+        self.end_untaken(&owned.letter, ErrorCode::STORAGE, owned.teller, step);
+        self.refloored.insert(pair);
+    }
+
+    /// The destination does not keep the prekey that the last attempt was sealed to.
+    pub(crate) fn prekey_refused(&mut self, pair: Pair, link: LinkId, step: &mut Step<'_>) {
+        if !self.rules.hold(Rule::PrekeyFetchedAnew) {
+            return;
+        }
+        let current = self.directory.record(pair.destination).and_then(|record| record.prekey);
+        let Some(out) = self.outbox.pairs.get_mut(&pair) else { return };
+        if current.map(|(prekey, _)| prekey) != out.sealed_to {
+            self.repeat(pair, step);
+            return;
+        }
+        out.prekey_refused = true;
+        self.fetch(link, pair.destination, step);
+    }
+
+    /// Another prekey of a destination is known: what was sealed to the old one is sealed again.
+    pub(crate) fn prekey_changed(&mut self, destination: AgentId, step: &mut Step<'_>) {
+        let refused = |(pair, out): (&Pair, &OutPair)| {
+            (pair.destination == destination && (out.prekey_refused || out.sealed_to.is_none())).then_some(*pair)
+        };
+        let pairs: Vec<Pair> = self.outbox.pairs.iter().filter_map(refused).collect();
+        for pair in pairs {
+            self.repeat(pair, step);
+        }
+    }
+
+    /// The destination knows a newer flow of this pair than the one that is sent: all that is owned gets places above.
+    pub(crate) fn older_flow(&mut self, content: &Content, step: &mut Step<'_>) {
+        let header = &content.header;
+        let Some(newest) = content.metadata.number(Key::FlowId).and_then(FlowId::new) else { return };
+        let pair = Pair { source: header.destination(), destination: header.source(), kind: newest.kind() };
+        let Some(out) = self.outbox.pairs.get_mut(&pair) else { return };
+        let sending = out.flows.front().map(|flow| flow.id);
+        let lately = out.renumbered.is_some_and(|at| step.now.mono.since(at) < RENUMBER_PAUSE);
+        let no_room = newest.get() >= FLOW_ID_MAX - 3;
+        if out.is_empty() || lately || no_room || sending.is_none_or(|sending| newest <= sending) {
+            return;
+        }
+        out.renumbered = Some(step.now.mono);
+        let above = out.newest.max(Some(newest));
+        let Some(id) = pair.flow_above(above, step.wall()) else { return };
+        self.renumber(pair, id, step);
+    }
+
+    fn renumber(&mut self, pair: Pair, id: FlowId, step: &mut Step<'_>) {
+        let with_again = self.rules.hold(Rule::RenumberAboveWithAgain);
+        let Some(out) = self.outbox.pairs.get_mut(&pair) else { return };
+        let flows = core::mem::take(&mut out.flows);
+        let mut flow = Flow::new(id);
+        out.newest = Some(id);
+        out.is_open = true;
+        out.repeat = None;
+        for mut owned in flows.into_iter().flat_map(|flow| flow.owned.into_values()) {
+            let place = Place { flow: id, sequence: flow.next };
+            owned.letter.again |= with_again;
+            owned.is_synced = false;
+            if let Some(before) = owned.moved {
+                self.ledger.forget(before);
+            }
+            owned.moved = Some(self.ledger.put(&Entry::Moved(owned.entry, place)));
+            self.ledger.then(Then::Sendable(pair, id, place.sequence));
+            // It was accepted long ago; nobody is told again.
+            owned.teller = owned.teller.filter(|teller| teller.wants(Receipt::Stored));
+            self.outbox.moved(pair, owned.letter.id, place);
+            flow.owned.insert(place.sequence, owned);
+            flow.next += 1;
+        }
+        if let Some(out) = self.outbox.pairs.get_mut(&pair) {
+            out.flows.push_back(flow);
+        }
+        self.stats.renumbered += 1;
+        let _ = step;
+    }
+
+    /// Finds the pair, of either kind, in which our agent owns a message with this id.
+    pub(crate) fn pair_of(&self, ours: AgentId, theirs: AgentId, id: MessageId) -> Option<Pair> {
+        [Pair::messages(ours, theirs), Pair::answers(ours, theirs)]
+            .into_iter()
+            .find(|pair| self.outbox.place(*pair, id).is_some())
+    }
+
+    /// An ERROR without a place, from the agent that we sent something to.
+    pub(crate) fn take_notice(&mut self, link: LinkId, content: &Verified<Box<Content>>, step: &mut Step<'_>) {
+        let content = content.get();
+        let header = &content.header;
+        let Ok(error) = content.error() else { return };
+        let (ours, theirs) = (header.destination(), header.source());
+        if error.code == ErrorCode::OLDER_FLOW {
+            if self.rules.hold(Rule::OlderFlowAnswered) {
+                self.older_flow(content, step);
+            }
+            return;
+        }
+        let owned = self.pair_of(ours, theirs, header.id());
+        match (owned, error.code) {
+            (Some(pair), ErrorCode::PREKEY) => self.prekey_refused(pair, link, step),
+            // How a full destination is heard is not built yet; the repeat comes in its time.
+            (Some(_), _) => self.stats.ignored += 1,
+            (None, code) => {
+                if code == ErrorCode::PREKEY {
+                    self.fetch(link, theirs, step);
+                }
+                self.pass_notice(content, step);
+            }
+        }
+    }
+}
+
+/// The kind of flow in which a letter has its place.
+pub(crate) const fn kind_of(letter: &Letter) -> proto::FlowKind {
+    use proto::{FlowKind, MessageType};
+    match letter.message_type {
+        MessageType::Request | MessageType::Broadcast | MessageType::Ping => FlowKind::Messages,
+        MessageType::Response | MessageType::Ack | MessageType::Error => FlowKind::Answers,
+    }
+}
+
+/// The places that may be sent next, and whether room was all that kept more back.
+fn next_attempts(flow: &mut Flow, room: u32, has_more: &mut bool) -> Vec<u32> {
+    let floor = flow.floor();
+    let mut bytes = flow.bytes_in_flight;
+    let mut batch = Vec::new();
+    let mut left = room;
+    for (sequence, owned) in flow.owned.range(flow.cursor..) {
+        let in_window = sequence - floor < WINDOW_MESSAGES && (bytes == 0 || bytes + owned.bytes <= WINDOW_BYTES);
+        if !owned.is_synced || !in_window {
+            break;
+        }
+        if left == 0 {
+            *has_more = true;
+            break;
+        }
+        left -= 1;
+        bytes += owned.bytes;
+        batch.push(*sequence);
+    }
+    if let Some(last) = batch.last() {
+        flow.cursor = last + 1;
+    }
+    batch
+}
+
+/// What stands at the floor, if it left before and may leave again.
+fn floor_attempt(flow: &Flow, room: u32) -> Vec<u32> {
+    let floor = flow.owned.first_key_value().filter(|(sequence, owned)| owned.is_synced && **sequence < flow.cursor);
+    floor.filter(|_| room > 0).map(|(sequence, _)| *sequence).into_iter().collect()
+}
+
+/// What had to wait lies on disk; memory need not hold it.
+fn drop_waiting_parts(flow: &mut Flow) {
+    for owned in flow.owned.values_mut().rev() {
+        if owned.is_synced {
+            if owned.parts.is_none() {
+                break;
+            }
+            owned.parts = None;
+        }
+    }
+}
+
+fn floor_of(flow: &Flow, rules: Rules) -> u32 {
+    if rules.hold(Rule::ExpiryPassesFloor) { flow.floor() } else { flow.settled + 1 }
+}
+
+fn attempt(owned: &Owned, place: Place, floor: u32, pair: Pair, hops: u8) -> Outgoing {
+    let letter = &owned.letter;
+    let load = owned.parts.clone().map_or(Load::Entry(owned.entry), Load::Here);
+    Outgoing {
+        draft: Draft {
+            message_type: letter.message_type,
+            shape: pair.shape(),
+            id: letter.id,
+            timestamp: letter.timestamp,
+            source: letter.source,
+            destination: letter.destination,
+            content_type: letter.content_type,
+            hops,
+            sequence: Sequence::new(place.sequence),
+            told: Receipt::None,
+            last: false,
+        },
+        notes: Notes {
+            expiry: Some(letter.expiry),
+            flow_id: Some(place.flow),
+            floor: Some(floor),
+            handled_wanted: letter.handled_wanted,
+            again: letter.again,
+            ..Notes::default()
+        },
+        load,
+    }
+}
