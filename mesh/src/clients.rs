@@ -91,6 +91,15 @@ impl Locals {
         self.agents.insert(local.hosted.id, local);
     }
 
+    /// What an agent of this node said about itself before the restart holds until it attaches again.
+    pub(crate) fn remember(&mut self, agent: AgentId, record: &AgentRecord) {
+        if let Some(local) = self.agents.get_mut(&agent) {
+            local.capabilities.clone_from(&record.capabilities);
+            local.topics.clone_from(&record.topics);
+            local.sequence = record.sequence;
+        }
+    }
+
     /// Who is attached as an agent.
     pub(crate) fn client_of(&self, agent: AgentId) -> Option<ClientId> {
         self.agents.get(&agent)?.client
@@ -203,9 +212,6 @@ impl Node {
             .name
             .parse()
             .map_err(|_| malformed("a name is 1 to 63 characters of a-z 0-9 . _ -, the first one a letter or digit"))?;
-        if name == self.me.name && self.locals.names.contains_key(&name) {
-            return Err(malformed("this name is the node's own"));
-        }
         let known = self.clients.all.get(&asked.client);
         if known.is_none_or(|known| known.agents.len() >= CLIENT_AGENTS_MAX) {
             return Err(Failure::full("one connection is attached as many agents as it may be"));

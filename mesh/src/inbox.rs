@@ -196,7 +196,7 @@ impl Node {
         let header = content.header;
         let aged = pair.kind == FlowKind::Messages || !self.rules.hold(Rule::AnswersNotAged);
         let wall = step.wall();
-        if aged && (expiry <= wall || expiry > wall.saturating_add(EXPIRY_AHEAD_MAX)) {
+        if aged && is_fit && (expiry <= wall || expiry > wall.saturating_add(EXPIRY_AHEAD_MAX)) {
             self.stats.stale += 1;
             return Taken::No;
         }
@@ -234,7 +234,7 @@ impl Node {
 
     fn settle_place(&mut self, pair: Pair, sequence: u32, id: MessageId, expiry: u64, step: &mut Step<'_>) {
         let until = if self.rules.hold(Rule::MarkKeptPastExpiry) {
-            expiry.min(step.wall().saturating_add(EXPIRY_AHEAD_MAX)).saturating_add(MARK_MARGIN)
+            expiry.max(step.wall()).min(step.wall().saturating_add(EXPIRY_AHEAD_MAX)).saturating_add(MARK_MARGIN)
         } else {
             step.wall().saturating_add(20 * SECOND)
         };

@@ -40,6 +40,7 @@ impl Node {
         for (number, past) in entries {
             match past {
                 PastEntry::Agent(known) => {
+                    self.locals.remember(known.get().id, &known.get().record);
                     let effect = Effect::LearnAgent(known.clone());
                     spent.extend(self.directory.insert_agent(known, number));
                     step.ask(effect);

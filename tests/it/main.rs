@@ -6,6 +6,7 @@
 mod admission;
 mod authentication;
 mod corpora;
+mod entries;
 mod identity;
 mod ids;
 mod records;
