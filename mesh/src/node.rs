@@ -49,6 +49,8 @@ pub struct Node {
     pub(crate) inbox: Inbox,
     pub(crate) mailboxes: Mailboxes,
     pub(crate) recent: Recent,
+    /// What left at most once, and may be answered by an ERROR.
+    pub(crate) asked: Recent,
     pub(crate) stats: Stats,
     /// When this store was made for an identity that was there before it.
     pub(crate) birth: Option<u64>,
@@ -96,6 +98,7 @@ impl Node {
             inbox: Inbox::default(),
             mailboxes: Mailboxes::default(),
             recent: Recent::default(),
+            asked: Recent::default(),
             stats: Stats::default(),
             birth: None,
             marks_dropped: 0,

@@ -123,6 +123,7 @@ impl Node {
             return Err(Failure::full("the link to the agent's node has no room now"));
         }
         self.links.take_room(link);
+        self.await_notice(&draft, step);
         let outgoing = Box::new(Outgoing { draft, notes, load });
         step.ask(Effect::Send { link, outgoing, seal_to: Some(prekey) });
         Ok(())
@@ -214,7 +215,8 @@ impl Node {
     }
 
     pub(crate) fn forget_once(&mut self, step: &Step<'_>) {
-        if let Some(next) = self.recent.forget(step.now.mono) {
+        let next = [self.recent.forget(step.now.mono), self.asked.forget(step.now.mono)];
+        for next in next.into_iter().flatten() {
             self.timers.set(next, Why::OnceForgotten);
         }
     }
@@ -248,6 +250,7 @@ impl Node {
             return Err(Failure::full("the link to the agent's node has no room now"));
         }
         let draft = self.once_draft(header, step);
+        self.await_notice(&draft, step);
         self.send_signed(link, draft, Notes::default(), content.body.clone(), step);
         Ok(())
     }
@@ -306,9 +309,22 @@ impl Node {
         self.pong(asked, source, node, hops, step);
     }
 
-    /// An ERROR about something that went at most once: whoever asked hears of it.
+    /// An ERROR about this counts for as long as anybody would wait for it. If too many wait, it is not heard.
+    fn await_notice(&mut self, draft: &Draft, step: &Step<'_>) {
+        let was_empty = self.asked.order.is_empty();
+        let asked = (draft.source, draft.destination, 0, draft.id);
+        if self.asked.add(asked, step.now.mono) == Fresh::Yes && was_empty {
+            self.timers.set(step.now.mono.after(ONCE_MEMORY), Why::OnceForgotten);
+        }
+    }
+
+    /// An ERROR about something that went at most once: whoever asked hears of it, once.
     pub(crate) fn pass_notice(&mut self, content: &Content, step: &mut Step<'_>) {
         let header = content.header;
+        if !self.asked.seen.remove(&(header.destination(), header.source(), 0, header.id())) {
+            self.stats.ignored += 1;
+            return;
+        }
         let Some(client) = self.locals.client_of(header.destination()) else { return };
         let draft = Draft {
             message_type: MessageType::Error,
