@@ -5,7 +5,7 @@ use alloc::boxed::Box;
 use proto::entry::{Entry, Letter, Parts, Received, Stub};
 use proto::limits::{MESSAGE_LIFE, MESSAGE_LIFE_MAX, OUTCOME_WAIT};
 use proto::metadata::{Key, Stage};
-use proto::{AgentId, Content, ErrorCode, MessageId, MessageType, Receipt, Shape};
+use proto::{AgentId, Content, ErrorCode, Header, MessageId, MessageType, Receipt, Shape};
 
 use crate::input::ClientId;
 use crate::node::Node;
@@ -40,11 +40,11 @@ impl Node {
     }
 
     fn submit_durable(&mut self, client: ClientId, content: Content, step: &mut Step<'_>) -> Result<(), Failure> {
-        let letter = self.letter_of(&content, step)?;
         let teller = Teller { client, stage: stage_of(&content) };
-        if self.rules.hold(Rule::KnownIdIsSameMessage) && self.is_known(&letter, teller, step) {
+        if self.rules.hold(Rule::KnownIdIsSameMessage) && self.is_known(&content.header, teller, step) {
             return Ok(());
         }
+        let letter = self.letter_of(&content, step)?;
         let parts = Parts { metadata: content.metadata, body: content.body };
         if letter.handled_wanted && !self.stubs.has_room(letter.source) {
             return Err(Failure::full("as many answers are awaited as one agent may await"));
@@ -85,6 +85,11 @@ impl Node {
         }
         let timestamp = step.wall();
         let expiry = content.metadata.expiry().unwrap_or(timestamp.saturating_add(MESSAGE_LIFE));
+        let again = content.metadata.has(Key::Again);
+        if expiry <= timestamp && again {
+            let words = "the message has expired; what was submitted before under its id may have been delivered";
+            return Err(Failure::new(ErrorCode::TIMEOUT, words));
+        }
         if expiry <= timestamp {
             return Err(Failure::new(ErrorCode::EXPIRED, "the message had expired when it was submitted"));
         }
@@ -101,7 +106,7 @@ impl Node {
             timestamp,
             expiry,
             handled_wanted: is_request || content.metadata.has(Key::HandledWanted),
-            again: content.metadata.has(Key::Again),
+            again,
         })
     }
 
@@ -111,26 +116,27 @@ impl Node {
     }
 
     /// Whether the message is owned or awaited already. It is the same one then: its stages are told again.
-    fn is_known(&mut self, letter: &Letter, teller: Teller, step: &mut Step<'_>) -> bool {
-        let pair = Pair::messages(letter.source, letter.destination);
-        if let Some(owned) = self.outbox.find(pair, letter.id) {
+    fn is_known(&mut self, header: &Header, teller: Teller, step: &mut Step<'_>) -> bool {
+        let (source, destination, id) = (header.source(), header.destination(), header.id());
+        let pair = Pair::messages(source, destination);
+        if let Some(owned) = self.outbox.find(pair, id) {
             owned.teller = Some(teller);
             if owned.is_synced {
-                self.tell_stage(Some(teller), letter.source, letter.id, Receipt::Accepted, step);
+                self.tell_stage(Some(teller), source, id, Receipt::Accepted, step);
             }
             return true;
         }
-        if let Some((item, is_synced)) = self.mailboxes.local_item(pair, letter.id) {
+        if let Some((item, is_synced)) = self.mailboxes.local_item(pair, id) {
             item.teller = Some(teller);
             if is_synced {
-                self.tell_stage(Some(teller), letter.source, letter.id, Receipt::Accepted, step);
-                self.tell_stage(Some(teller), letter.source, letter.id, Receipt::Stored, step);
+                self.tell_stage(Some(teller), source, id, Receipt::Accepted, step);
+                self.tell_stage(Some(teller), source, id, Receipt::Stored, step);
             }
             return true;
         }
-        if self.stubs.find(letter.source, letter.destination, letter.id).is_some() {
-            self.tell_stage(Some(teller), letter.source, letter.id, Receipt::Accepted, step);
-            self.tell_stage(Some(teller), letter.source, letter.id, Receipt::Stored, step);
+        if self.stubs.find(source, destination, id).is_some() {
+            self.tell_stage(Some(teller), source, id, Receipt::Accepted, step);
+            self.tell_stage(Some(teller), source, id, Receipt::Stored, step);
             return true;
         }
         false
