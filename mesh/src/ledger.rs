@@ -5,7 +5,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 use proto::entry::{Entry, EntryNumber, Place};
-use proto::{AgentId, FlowId};
+use proto::{AgentId, FlowId, MessageId};
 
 use crate::effect::{Change, Effect, Effects};
 use crate::input::TransactionNumber;
@@ -18,6 +18,8 @@ pub(crate) enum Then {
     Sendable(Pair, FlowId, u32),
     /// A message may be delivered.
     Deliverable(AgentId, u64),
+    /// An end is awaited, and the disk knows it.
+    Awaited(AgentId, AgentId, MessageId),
     /// STORED may be said up to there.
     MarkStored(Pair, Place),
 }

@@ -28,6 +28,8 @@ pub(crate) struct Peer {
     pub(crate) since: Mono,
     pub(crate) link: Option<LinkId>,
     dialed: bool,
+    /// The sequence of the record in its HELLO: another one means another run of the peer.
+    run: u64,
     failures: u32,
     /// Pairs that have more to send than the link has room for.
     pub(crate) stuck: BTreeSet<Pair>,
@@ -81,6 +83,7 @@ impl Peer {
             since: now,
             link: None,
             dialed: false,
+            run: 0,
             failures: 0,
             stuck: BTreeSet::new(),
             early_bytes: 0,
@@ -134,8 +137,11 @@ impl Node {
             return;
         };
         if let Some(present) = known.link {
-            let crossed = dialed != known.dialed && step.now.mono.since(known.since) < DIALS_CROSS;
-            // The dial of the lower node stays; otherwise whoever dials anew has lost the present link.
+            // Two dials cross within one run of both nodes, and soon. Then the dial of the lower one stays; otherwise
+            // whoever dials anew has lost the present link.
+            let is_same_run = record.get().record.sequence == known.run;
+            let is_soon = step.now.mono.since(known.since) < DIALS_CROSS;
+            let crossed = dialed != known.dialed && is_same_run && is_soon;
             let loser = if crossed && known.dialed == lower { link } else { present };
             step.ask(Effect::HangUp { link: loser, why: "another link to the same peer stays" });
             if loser == link {
@@ -146,6 +152,7 @@ impl Node {
         }
         known.link = Some(link);
         known.dialed = dialed;
+        known.run = record.get().record.sequence;
         known.state = PeerState::Up;
         known.since = step.now.mono;
         known.failures = 0;

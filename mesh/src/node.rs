@@ -249,6 +249,11 @@ impl Node {
             match then {
                 Then::Sendable(pair, flow, sequence) => self.sendable(pair, flow, sequence, step),
                 Then::Deliverable(agent, order) => self.deliverable(agent, order, step),
+                Then::Awaited(source, destination, id) => {
+                    if let Some(awaited) = self.stubs.find(source, destination, id) {
+                        awaited.is_synced = true;
+                    }
+                }
                 Then::MarkStored(pair, place) => self.mark_stored(pair, place, step),
             }
         }

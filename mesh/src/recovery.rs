@@ -153,6 +153,9 @@ impl Node {
     fn recover_stub(&mut self, number: EntryNumber, stub: Stub, step: &Step<'_>) {
         let ends = step.now.when(stub.expiry.saturating_add(OUTCOME_WAIT));
         self.stubs.insert(stub, number, ends);
+        if let Some(awaited) = self.stubs.find(stub.source, stub.destination, stub.id) {
+            awaited.is_synced = true;
+        }
         self.timers.set(ends, Why::StubEnds(stub.source, stub.destination, stub.id));
     }
 

@@ -8,6 +8,7 @@ use proto::metadata::{Key, Stage};
 use proto::{AgentId, Content, ErrorCode, Header, MessageId, MessageType, Receipt, Shape};
 
 use crate::input::ClientId;
+use crate::ledger::Then;
 use crate::node::Node;
 use crate::pair::Pair;
 use crate::rules::Rule;
@@ -134,12 +135,13 @@ impl Node {
             }
             return true;
         }
-        if self.stubs.find(source, destination, id).is_some() {
+        let Some(awaited) = self.stubs.find(source, destination, id) else { return false };
+        // Where the outcome lies in the mailbox already it says all; a stub without one was settled by STORED.
+        if !awaited.has_outcome && awaited.is_synced {
             self.tell_stage(Some(teller), source, id, Receipt::Accepted, step);
             self.tell_stage(Some(teller), source, id, Receipt::Stored, step);
-            return true;
         }
-        false
+        true
     }
 
     /// Both agents live here: one transaction, one sync, no wire.
@@ -168,6 +170,7 @@ impl Node {
         let ends = step.now.when(expiry.saturating_add(OUTCOME_WAIT));
         self.stubs.insert(stub, entry, ends);
         self.timers.set(ends, Why::StubEnds(source, destination, id));
+        self.ledger.then(Then::Awaited(source, destination, id));
     }
 
     /// The answer to a durable REQUEST. It is taken only while the REQUEST lies with that agent, and the REQUEST goes
