@@ -41,6 +41,23 @@ impl Content {
         Ok(Self { header: *header, metadata, body })
     }
 
+    /// What can be said of a durable frame from the wire whose content [`Content::read`] refused: its place in the
+    /// flow, if that much is sound. The body is left out.
+    #[must_use]
+    pub fn read_place(header: &Header, mut plain: Bytes) -> Option<Self> {
+        let (Shape::Durable(kind), Boundary::Wire) = (header.shape(), header.boundary()) else { return None };
+        let length = plain.first_chunk().copied().map(u16::from_be_bytes)?;
+        let body_at = limits::METADATA_LENGTH_BYTES + usize::from(length);
+        if body_at > plain.len() {
+            return None;
+        }
+        plain.truncate(body_at);
+        let metadata = Metadata::read(plain.split_off(limits::METADATA_LENGTH_BYTES)).ok()?;
+        let floor = metadata.number(Key::Floor)?;
+        let is_sound = metadata.flow_id()?.kind() == kind && floor <= header.sequence().get().into();
+        is_sound.then(|| Self { header: *header, metadata, body: Bytes::new() })
+    }
+
     /// The body of an ERROR.
     pub fn error(&self) -> Result<ErrorBody, Refusal> {
         ErrorBody::read(self.header.content_type(), &self.body)

@@ -2,16 +2,21 @@
 //! Each has one struct, made from `schema/aicp.proto`, for all three encodings.
 
 use bytes::Bytes;
-use serde::de::{DeserializeOwned, Deserializer, SeqAccess, Visitor};
+use serde::de::DeserializeOwned;
 
 use crate::{ContentType, ErrorCode, MessageId, Refusal, limits, msgpack};
 
 mod json;
+mod strict;
 // Made by prost-build; the test `the_generated_code_is_what_the_schema_says` makes it again and compares.
 #[rustfmt::skip]
 mod generated;
 
-pub use generated::{Attach, AttachReply, ErrorBody as RawErrorBody, Resolve, ResolveReply};
+pub use generated::{
+    AgentStatus, Attach, AttachReply, DirectoryAgent, ErrorBody as RawErrorBody, NodeAgents, NodeStatus, PeerStatus,
+    Resolve, ResolveReply,
+};
+use strict::{strict_messages, strict_string, strict_strings};
 
 /// Subjects that a node's own agent answers at the door.
 pub mod subject {
@@ -27,6 +32,18 @@ pub mod subject {
     pub const RESOLVE: &str = "agent.resolve";
     /// What every other question to the node begins with.
     pub const NODE: &str = "node.";
+    /// Asks how the node is.
+    pub const STATUS: &str = "node.status";
+    /// Asks who can be reached.
+    pub const AGENTS: &str = "node.agents";
+}
+
+/// What the answers to questions call themselves, so that whoever reads one knows what will stay.
+pub mod schema {
+    /// [`NodeStatus`](super::NodeStatus).
+    pub const STATUS: &str = "aicp.status/1";
+    /// [`NodeAgents`](super::NodeAgents).
+    pub const AGENTS: &str = "aicp.agents/1";
 }
 
 /// A body in any of the three encodings.
@@ -75,6 +92,8 @@ impl ControlBody for Attach {}
 impl ControlBody for AttachReply {}
 impl ControlBody for Resolve {}
 impl ControlBody for ResolveReply {}
+impl ControlBody for NodeStatus {}
+impl ControlBody for NodeAgents {}
 
 /// What an ERROR says, checked.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -112,52 +131,5 @@ impl ErrorBody {
             retry_after_ms: self.retry_after_ms,
         }
         .write(content_type)
-    }
-}
-
-/// Takes a str and nothing else: serde's own would take the octets of a bin too.
-fn strict_string<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
-    from.deserialize_str(StrVisitor)
-}
-
-fn strict_strings<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
-    #[derive(serde::Deserialize)]
-    struct Strict(#[serde(deserialize_with = "strict_string")] String);
-
-    struct Strings;
-    impl<'de> Visitor<'de> for Strings {
-        type Value = Vec<String>;
-
-        fn expecting(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-            f.write_str("an array of strings")
-        }
-
-        fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Vec<String>, A::Error> {
-            // Grows as elements come; a length that lies reserves nothing.
-            let mut strings = Vec::new();
-            while let Some(Strict(string)) = elements.next_element()? {
-                strings.push(string);
-            }
-            Ok(strings)
-        }
-    }
-    from.deserialize_seq(Strings)
-}
-
-struct StrVisitor;
-
-impl Visitor<'_> for StrVisitor {
-    type Value = String;
-
-    fn expecting(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str("a string")
-    }
-
-    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<String, E> {
-        Ok(text.to_owned())
-    }
-
-    fn visit_bytes<E: serde::de::Error>(self, _octets: &[u8]) -> Result<String, E> {
-        Err(E::custom("octets are not a string"))
     }
 }

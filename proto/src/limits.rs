@@ -284,8 +284,8 @@ pub const LARGE_FRAMES_WRITING: usize = 4;
 pub const LARGE_FRAME_WAIT: u64 = 60 * SECOND;
 /// Frames that wait for a link's writer: what the core keeps in its room, and what it says beside.
 pub const LINK_QUEUE: usize = 4096;
-/// Messages that wait for a link's control stream.
-pub const CONTROL_QUEUE: usize = 1024;
+/// Messages that wait for a link's control stream: a record of each agent that lives here, when the link comes up.
+pub const CONTROL_QUEUE: usize = HOSTED_MAX + 1024;
 /// Long-lived streams of a link. All small frames of one flow use the same one.
 pub const LINK_LANES: usize = 4;
 /// Ephemeral keys that one link's writer remembers.
@@ -317,7 +317,7 @@ pub const NOTICES_PER_SECOND: u32 = 16;
 /// What a clean stop may take before it becomes an unclean one.
 pub const STOP_WAIT: u64 = 5 * SECOND;
 
-// Links between nodes: docs/PROTOCOL.md.
+// Links between nodes: docs/PROTOCOL.md, section 17.
 
 /// Bytes that say how long a control message is.
 pub const CONTROL_LENGTH_BYTES: usize = 4;
@@ -332,6 +332,7 @@ pub const VERSIONS_MAX: u32 = 16;
 
 const _: () =
     assert!(RECORD_BYTES_MAX + 1024 < CONTROL_BYTES_MAX, "a control message holds a record, or a HELLO with one");
+const _: () = assert!(LINK_QUEUE > LINK_ROOM_FRAMES as usize && SESSION_QUEUE > CLIENT_ROOM_DELIVERIES as usize);
 const _: () = assert!(NODE_BATCH <= NODE_QUEUE && LINK_LANES < UNI_STREAMS_MAX as usize);
 const _: () = assert!(PAYLOAD_BYTES_MAX + HEADER_BYTES < LARGE_FRAMES_LINK_BYTES, "a link can bring the largest frame");
 

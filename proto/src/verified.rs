@@ -19,6 +19,12 @@ impl<T> Verified<T> {
         &self.0
     }
 
+    /// The same proof of the same value, which now lies on the heap.
+    #[must_use]
+    pub fn boxed(self) -> Verified<Box<T>> {
+        Verified(Box::new(self.0))
+    }
+
     /// Gives up the proof.
     #[must_use]
     pub fn into_inner(self) -> T {

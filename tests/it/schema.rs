@@ -2,20 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-/// Strings that serde must not take from octets.
-const STRINGS: [&str; 11] = [
-    "ErrorBody.error_message",
-    "ErrorBody.original_message_id",
-    "Attach.name",
-    "AttachReply.agent_id",
-    "AttachReply.node_id",
-    "AttachReply.node_name",
-    "Resolve.address",
-    "ResolveReply.agent_id",
-    "ResolveReply.agent_name",
-    "ResolveReply.node_id",
-    "ResolveReply.node_name",
-];
+/// As `FieldDescriptorProto` numbers them.
+const TYPE_STRING: i32 = 9;
+const TYPE_MESSAGE: i32 = 11;
+const LABEL_REPEATED: i32 = 3;
 
 #[test]
 fn the_generated_code_is_what_the_schema_says() {
@@ -33,22 +23,25 @@ fn generate() -> String {
     let files = protox::compile([schema.join("aicp.proto")], [&schema]).expect("the schema compiles");
     let mut config = prost_build::Config::new();
     config.type_attribute(".", "#[derive(serde::Serialize, serde::Deserialize)]");
-    // A field that is left out is empty; but an error says three of its four.
-    for message in ["Attach", "AttachReply", "Resolve", "ResolveReply"] {
-        config.type_attribute(format!(".aicp.v1.{message}"), "#[serde(default)]");
-    }
     config.field_attribute(".aicp.v1.ErrorBody.retry_after_ms", "#[serde(default)]");
-    for path in STRINGS {
-        config.field_attribute(
-            format!(".aicp.v1.{path}"),
-            r#"#[serde(deserialize_with = "crate::control::strict_string")]"#,
-        );
-    }
-    for path in ["Attach.capabilities", "Attach.topics"] {
-        config.field_attribute(
-            format!(".aicp.v1.{path}"),
-            r#"#[serde(deserialize_with = "crate::control::strict_strings")]"#,
-        );
+    for message in files.file.iter().flat_map(|file| &file.message_type) {
+        // A field that is left out is empty; but an error says three of its four.
+        if message.name() != "ErrorBody" {
+            config.type_attribute(format!(".aicp.v1.{}", message.name()), "#[serde(default)]");
+        }
+        for field in &message.field {
+            let reader = match (field.r#type, field.label == Some(LABEL_REPEATED)) {
+                (Some(TYPE_STRING), false) => "strict_string",
+                (Some(TYPE_STRING), true) => "strict_strings",
+                (Some(TYPE_MESSAGE), true) => "strict_messages",
+                (Some(TYPE_MESSAGE), false) => panic!("{}: say how serde reads it", field.name()),
+                _ => continue,
+            };
+            config.field_attribute(
+                format!(".aicp.v1.{}.{}", message.name(), field.name()),
+                format!(r#"#[serde(deserialize_with = "crate::control::{reader}")]"#),
+            );
+        }
     }
     let out = tempfile::tempdir().expect("a folder");
     config.out_dir(out.path());

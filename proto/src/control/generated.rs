@@ -93,3 +93,181 @@ pub struct ResolveReply {
     #[serde(deserialize_with = "crate::control::strict_string")]
     pub node_name: ::prost::alloc::string::String,
 }
+/// How the node is: the answer to `node.status`.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct NodeStatus {
+    /// `aicp.status/1`; fields are only added under one number.
+    #[prost(string, tag = "1")]
+    #[serde(deserialize_with = "crate::control::strict_string")]
+    pub schema: ::prost::alloc::string::String,
+    /// The node's id, in bech32m.
+    #[prost(string, tag = "2")]
+    #[serde(deserialize_with = "crate::control::strict_string")]
+    pub node_id: ::prost::alloc::string::String,
+    /// The node's name.
+    #[prost(string, tag = "3")]
+    #[serde(deserialize_with = "crate::control::strict_string")]
+    pub node_name: ::prost::alloc::string::String,
+    /// The daemon's version.
+    #[prost(string, tag = "4")]
+    #[serde(deserialize_with = "crate::control::strict_string")]
+    pub version: ::prost::alloc::string::String,
+    /// Since the daemon started.
+    #[prost(uint64, tag = "5")]
+    pub uptime_ms: u64,
+    /// Addresses that it listens on.
+    #[prost(string, repeated, tag = "6")]
+    #[serde(deserialize_with = "crate::control::strict_strings")]
+    pub listen: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Where it keeps what survives.
+    #[prost(string, tag = "7")]
+    #[serde(deserialize_with = "crate::control::strict_string")]
+    pub state_dir: ::prost::alloc::string::String,
+    /// How nodes trust each other: `pinned`.
+    #[prost(string, tag = "8")]
+    #[serde(deserialize_with = "crate::control::strict_string")]
+    pub mesh: ::prost::alloc::string::String,
+    /// Its neighbours.
+    #[prost(message, repeated, tag = "9")]
+    #[serde(deserialize_with = "crate::control::strict_messages")]
+    pub peers: ::prost::alloc::vec::Vec<PeerStatus>,
+    /// The agents that it hosts.
+    #[prost(message, repeated, tag = "10")]
+    #[serde(deserialize_with = "crate::control::strict_messages")]
+    pub agents: ::prost::alloc::vec::Vec<AgentStatus>,
+    /// Messages that it owns, not yet stored at their destination.
+    #[prost(uint64, tag = "11")]
+    pub outbox_messages: u64,
+    /// Their bytes.
+    #[prost(uint64, tag = "12")]
+    pub outbox_bytes: u64,
+    /// Age of the oldest of them.
+    #[prost(uint64, tag = "13")]
+    pub outbox_oldest_ms: u64,
+    /// Messages whose outcome is awaited.
+    #[prost(uint64, tag = "14")]
+    pub awaiting: u64,
+    /// Messages that it owes its agents.
+    #[prost(uint64, tag = "15")]
+    pub mailbox_messages: u64,
+    /// What an operator should know, a sentence each.
+    #[prost(string, repeated, tag = "16")]
+    #[serde(deserialize_with = "crate::control::strict_strings")]
+    pub warnings: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// A neighbour of a node.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PeerStatus {
+    /// Its name.
+    #[prost(string, tag = "1")]
+    #[serde(deserialize_with = "crate::control::strict_string")]
+    pub name: ::prost::alloc::string::String,
+    /// Its node id, in bech32m.
+    #[prost(string, tag = "2")]
+    #[serde(deserialize_with = "crate::control::strict_string")]
+    pub id: ::prost::alloc::string::String,
+    /// `up`, `dialing` or `down`.
+    #[prost(string, tag = "3")]
+    #[serde(deserialize_with = "crate::control::strict_string")]
+    pub state: ::prost::alloc::string::String,
+    /// Where it is, or was last.
+    #[prost(string, tag = "4")]
+    #[serde(deserialize_with = "crate::control::strict_string")]
+    pub address: ::prost::alloc::string::String,
+    /// Round trip in microseconds; 0 is unknown.
+    #[prost(uint64, tag = "5")]
+    pub rtt_us: u64,
+    /// How long it has been in this state.
+    #[prost(uint64, tag = "6")]
+    pub since_ms: u64,
+    /// Frames sent to it since the daemon started.
+    #[prost(uint64, tag = "7")]
+    pub sent_messages: u64,
+    /// Frames received from it.
+    #[prost(uint64, tag = "8")]
+    pub received_messages: u64,
+    /// Bytes sent to it.
+    #[prost(uint64, tag = "9")]
+    pub sent_bytes: u64,
+    /// Bytes received from it.
+    #[prost(uint64, tag = "10")]
+    pub received_bytes: u64,
+    /// Why the link went down last; empty if it never did.
+    #[prost(string, tag = "11")]
+    #[serde(deserialize_with = "crate::control::strict_string")]
+    pub last_error: ::prost::alloc::string::String,
+}
+/// An agent that a node hosts.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AgentStatus {
+    /// Its name.
+    #[prost(string, tag = "1")]
+    #[serde(deserialize_with = "crate::control::strict_string")]
+    pub name: ::prost::alloc::string::String,
+    /// Its id, in bech32m.
+    #[prost(string, tag = "2")]
+    #[serde(deserialize_with = "crate::control::strict_string")]
+    pub id: ::prost::alloc::string::String,
+    /// Whether it is connected.
+    #[prost(bool, tag = "3")]
+    pub attached: bool,
+    /// Messages that wait for it.
+    #[prost(uint64, tag = "4")]
+    pub waiting: u64,
+}
+/// Who can be reached: the answer to `node.agents`.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct NodeAgents {
+    /// `aicp.agents/1`; fields are only added under one number.
+    #[prost(string, tag = "1")]
+    #[serde(deserialize_with = "crate::control::strict_string")]
+    pub schema: ::prost::alloc::string::String,
+    /// All agents that the node knows.
+    #[prost(message, repeated, tag = "2")]
+    #[serde(deserialize_with = "crate::control::strict_messages")]
+    pub agents: ::prost::alloc::vec::Vec<DirectoryAgent>,
+}
+/// An agent somewhere in the mesh.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DirectoryAgent {
+    /// Its name.
+    #[prost(string, tag = "1")]
+    #[serde(deserialize_with = "crate::control::strict_string")]
+    pub name: ::prost::alloc::string::String,
+    /// Its id, in bech32m.
+    #[prost(string, tag = "2")]
+    #[serde(deserialize_with = "crate::control::strict_string")]
+    pub id: ::prost::alloc::string::String,
+    /// The id of the node that hosts it, in bech32m.
+    #[prost(string, tag = "3")]
+    #[serde(deserialize_with = "crate::control::strict_string")]
+    pub node_id: ::prost::alloc::string::String,
+    /// The name of the node that hosts it.
+    #[prost(string, tag = "4")]
+    #[serde(deserialize_with = "crate::control::strict_string")]
+    pub node_name: ::prost::alloc::string::String,
+    /// Whether the node that answers hosts it.
+    #[prost(bool, tag = "5")]
+    pub local: bool,
+    /// Whether it is connected; known of local agents only.
+    #[prost(bool, tag = "6")]
+    pub attached: bool,
+    /// What it can do.
+    #[prost(string, repeated, tag = "7")]
+    #[serde(deserialize_with = "crate::control::strict_strings")]
+    pub capabilities: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Which broadcasts it wants.
+    #[prost(string, repeated, tag = "8")]
+    #[serde(deserialize_with = "crate::control::strict_strings")]
+    pub topics: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}

@@ -1,0 +1,116 @@
+//! A client that is no agent: it asks the node and is known to nobody. Also what agents share with it.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use proto::control::{NodeAgents, NodeStatus, ResolveReply, subject};
+use proto::metadata::Key;
+use proto::{AgentId, MessageType, Shape};
+use tokio::time::Instant;
+
+use crate::letter::Letter;
+use crate::message::Message;
+use crate::shared::{Link, Shared};
+use crate::{Body, ClientError, connection};
+
+/// A connection to the daemon on this host, for questions alone.
+#[derive(Clone, Debug)]
+pub struct Node(Arc<Handle>);
+
+/// What came back for a ping.
+#[derive(Clone, Debug)]
+pub struct Pong {
+    /// Who answered.
+    pub source: AgentId,
+    /// The agent's name, as far as it was told.
+    pub name: Option<String>,
+    /// The name of its node, as far as it was told.
+    pub node_name: Option<String>,
+    /// How many relays passed it on.
+    pub hops: u64,
+    /// From the question to the answer.
+    pub round_trip: Duration,
+}
+
+impl Node {
+    /// Connects to the given socket, or to the first usual one that is there.
+    pub async fn connect(socket: Option<&Path>) -> Result<Self, ClientError> {
+        let shared = Arc::new(Shared::new(socket.map(Path::to_path_buf), None));
+        let opened = connection::open(&shared).await?;
+        connection::start(&shared, opened);
+        Ok(Self(Arc::new(Handle(shared))))
+    }
+
+    /// Asks the node something.
+    pub async fn question(&self, subject: impl Into<String>, body: impl Into<Body>) -> Result<Message, ClientError> {
+        self.0.question(subject.into(), body.into()).await
+    }
+
+    /// Asks how the node is.
+    pub async fn status(&self) -> Result<NodeStatus, ClientError> {
+        self.0.0.question(subject::STATUS, Body::empty()).await
+    }
+
+    /// Asks who can be reached.
+    pub async fn agents(&self) -> Result<NodeAgents, ClientError> {
+        self.0.0.question(subject::AGENTS, Body::empty()).await
+    }
+
+    /// Asks who an address is.
+    pub async fn resolve(&self, address: &str) -> Result<ResolveReply, ClientError> {
+        self.0.0.resolve(address).await
+    }
+
+    /// Asks the node whether it is there.
+    pub async fn ping(&self) -> Result<Pong, ClientError> {
+        self.0.ping(AgentId::ZERO).await
+    }
+}
+
+/// Whoever holds this keeps the connection; when the last one is dropped, it ends.
+#[derive(Debug)]
+pub(crate) struct Handle(pub(crate) Arc<Shared>);
+
+impl Handle {
+    pub(crate) async fn question(&self, subject: String, body: Body) -> Result<Message, ClientError> {
+        let letter = Letter::question(subject, body);
+        letter.judge(self.0.body_bytes_max())?;
+        self.0.ask(&letter, None).await.map(Message::new)
+    }
+
+    pub(crate) async fn ping(&self, destination: AgentId) -> Result<Pong, ClientError> {
+        let letter = Letter::new(MessageType::Ping, Shape::Ping, destination, Body::empty());
+        let begun = Instant::now();
+        let answer = self.0.ask(&letter, None).await?;
+        let round_trip = begun.elapsed();
+        let text = |key| answer.metadata.text(key).map(str::to_owned);
+        Ok(Pong {
+            source: answer.header.source(),
+            name: text(Key::SourceName),
+            node_name: text(Key::SourceNodeName),
+            hops: answer.metadata.number(Key::Hops).unwrap_or(0),
+            round_trip,
+        })
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+impl Shared {
+    /// Waits until the connection has ended for good.
+    pub(crate) async fn closed(&self) {
+        loop {
+            let mut turn = std::pin::pin!(self.turn.notified());
+            turn.as_mut().enable();
+            if matches!(self.lock().link, Link::Closed(_)) {
+                return;
+            }
+            turn.await;
+        }
+    }
+}
