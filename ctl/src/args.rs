@@ -1,0 +1,199 @@
+//! What can be asked for on the command line. Texts and options alone; nothing is done here.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args as Group, Parser, Subcommand, ValueEnum};
+
+/// Talk to the agents of the mesh, and look after the daemon on this host.
+#[derive(Debug, Parser)]
+#[command(name = "aicpctl", disable_version_flag = true, max_term_width = 100, after_help = EXITS)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+const EXITS: &str = "Exit codes: 0 ok, 1 failed, 2 usage, 3 daemon unreachable, 4 not found, 5 denied, 6 timeout, \
+                     7 undeliverable, 130 interrupted";
+
+/// What all verbs take.
+#[derive(Debug, Group)]
+pub(crate) struct Common {
+    /// The daemon's socket [default: $AICP_SOCKET, or the first usual one that is there]
+    #[arg(long, global = true, value_name = "PATH")]
+    pub(crate) socket: Option<PathBuf>,
+    /// Who to be [default: cli-USER]
+    #[arg(long = "as", global = true, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// Data as JSON, one object a line
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// How the node on this host is: peers, agents, what waits
+    Status,
+    /// Who can be reached
+    Agents,
+    /// Send a message that is kept until its end is known
+    Send(Send),
+    /// Ask an agent, and print its answer
+    Ask(Ask),
+    /// Be an agent: print what arrives, or give it to a command
+    Recv(Recv),
+    /// Whether an agent is there, and how long the way is
+    Ping(Ping),
+    /// Measure the way to an agent and back
+    #[command(subcommand)]
+    Bench(Bench),
+    /// Two daemons on this host, some messages and a crash; cleaned up afterwards
+    Demo(Demo),
+    /// The versions of this program and of the daemon
+    Version,
+}
+
+#[derive(Debug, Group)]
+pub(crate) struct Send {
+    /// To whom: agent@node, agent, or an id
+    pub(crate) agent: String,
+    /// What; left out or `-` it is read from standard input
+    pub(crate) body: Option<String>,
+    /// What it is about
+    #[arg(long, default_value = "")]
+    pub(crate) subject: String,
+    /// How far to wait
+    #[arg(long, value_enum, default_value_t = Wait::Stored)]
+    pub(crate) wait: Wait,
+    /// When it stops being worth anything, at most 72h
+    #[arg(long, value_parser = duration, value_name = "TIME", default_value = "24h")]
+    pub(crate) expires: Duration,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub(crate) enum Wait {
+    /// It is on the disk of this host
+    Accepted,
+    /// It is on the disk of the agent's host
+    Stored,
+    /// The agent has handled it
+    Handled,
+}
+
+#[derive(Debug, Group)]
+pub(crate) struct Ask {
+    /// Whom: agent@node, agent, or an id
+    pub(crate) agent: String,
+    /// What; `-` is read from standard input
+    pub(crate) body: String,
+    /// What it is about
+    #[arg(long, default_value = "")]
+    pub(crate) subject: String,
+    /// How long to wait for the answer
+    #[arg(long, value_parser = duration, value_name = "TIME", default_value = "5s")]
+    pub(crate) timeout: Duration,
+    /// Keep it on disk: it waits for an agent that is away
+    #[arg(long)]
+    pub(crate) durable: bool,
+}
+
+#[derive(Debug, Group)]
+pub(crate) struct Recv {
+    /// Stop after so many messages
+    #[arg(long, value_name = "N")]
+    pub(crate) count: Option<u64>,
+    /// Give the body of each to a shell command; what it prints is the answer, failing refuses the message
+    #[arg(long, value_name = "CMD", conflicts_with = "respond")]
+    pub(crate) exec: Option<String>,
+    /// Answer each request with this
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) respond: Option<String>,
+}
+
+#[derive(Debug, Group)]
+pub(crate) struct Ping {
+    /// Whom: agent@node, agent, or an id
+    pub(crate) agent: String,
+    /// How often
+    #[arg(short, long, default_value_t = 4, value_name = "N")]
+    pub(crate) count: u64,
+    /// How long to wait for each answer
+    #[arg(long, value_parser = duration, value_name = "TIME", default_value = "5s")]
+    pub(crate) timeout: Duration,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Bench {
+    /// One ask after the other: how long each takes
+    Latency(Load),
+    /// Many asks at once: how many there are in a second
+    Throughput(Load),
+}
+
+#[derive(Debug, Group)]
+pub(crate) struct Load {
+    /// Whom to ask; it should answer at once with what it was told
+    #[arg(default_value = "echo")]
+    pub(crate) agent: String,
+    /// How many asks [default: 2000 for latency]
+    #[arg(long, value_name = "N")]
+    pub(crate) count: Option<u64>,
+    /// How long [default for throughput: 5]
+    #[arg(long, value_name = "S", conflicts_with = "count")]
+    pub(crate) seconds: Option<u64>,
+    /// Bytes of each body
+    #[arg(long, default_value_t = 1024, value_name = "BYTES")]
+    pub(crate) size: usize,
+    /// How many are under way at a time [default: 1 for latency, 64 for throughput]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) in_flight: Option<u16>,
+    /// Keep each on disk until its end is known
+    #[arg(long)]
+    pub(crate) durable: bool,
+}
+
+#[derive(Debug, Group)]
+pub(crate) struct Demo {
+    /// Keep the folder with configurations, state and logs
+    #[arg(long)]
+    pub(crate) keep: bool,
+}
+
+/// A number and its unit: 250ms, 5s, 2m, 24h, 3d.
+fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("`{text}` is no time; write 250ms, 5s, 2m, 24h or 3d");
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let number: u64 = number.parse().map_err(|_| wrong())?;
+    let seconds = match unit {
+        "ms" => return Ok(Duration::from_millis(number)),
+        "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        "d" => 86400,
+        _ => return Err(wrong()),
+    };
+    number.checked_mul(seconds).map(Duration::from_secs).ok_or_else(wrong)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_grammar_has_no_contradictions() {
+        use clap::CommandFactory;
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn a_time_has_a_number_and_a_unit() {
+        assert_eq!(duration("250ms"), Ok(Duration::from_millis(250)));
+        assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
+        for wrong in ["", "5", "s", "-1s", "5 s", "99999999999999999999d"] {
+            assert!(duration(wrong).is_err(), "{wrong}");
+        }
+    }
+}

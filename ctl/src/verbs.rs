@@ -1,0 +1,80 @@
+//! The verbs: each takes what was asked for, asks the daemon, and shows what came of it.
+
+mod agents;
+mod ask;
+mod bench;
+mod demo;
+mod ping;
+mod recv;
+mod send;
+mod status;
+mod version;
+
+use std::io::Read;
+
+use client::{Agent, Body, ClientError, Node};
+
+use crate::args::{Args, Common, Verb};
+use crate::failure::{Exit, Failure};
+use crate::render::Out;
+use crate::user;
+
+/// Runs one verb to its end.
+pub(crate) async fn run(args: Args, out: &Out) -> Result<(), Failure> {
+    let Args { common, verb } = args;
+    let out = *out;
+    match verb {
+        Verb::Status => status::run(&common, out).await,
+        Verb::Agents => agents::run(&common, out).await,
+        Verb::Send(asked) => send::run(&common, asked, out).await,
+        Verb::Ask(asked) => ask::run(&common, asked, out).await,
+        Verb::Recv(asked) => recv::run(&common, asked, out).await,
+        Verb::Ping(asked) => ping::run(&common, asked, out).await,
+        Verb::Bench(asked) => bench::run(&common, asked, out).await,
+        Verb::Demo(asked) => demo::run(&asked, out).await,
+        Verb::Version => version::run(&common, out).await,
+    }
+}
+
+async fn node(common: &Common) -> Result<Node, Failure> {
+    Ok(Node::connect(common.socket.as_deref()).await?)
+}
+
+/// Attaches as whoever was asked for, or as the user at the keyboard.
+async fn agent(common: &Common) -> Result<Agent, Failure> {
+    let name = common.name.clone().unwrap_or_else(user::agent_name);
+    let mut attaching = Agent::attach(name.clone());
+    if let Some(path) = &common.socket {
+        attaching = attaching.socket(path);
+    }
+    attaching.await.map_err(|error| {
+        if let ClientError::Invalid { what } = error {
+            return Failure::new(Exit::Usage, format!("`{name}` is no name: {what}"));
+        }
+        error.into()
+    })
+}
+
+/// What was given, or what stands on standard input.
+async fn body(given: Option<&str>) -> Result<Body, Failure> {
+    if let Some(text) = given.filter(|text| *text != "-") {
+        return Ok(Body::text(text));
+    }
+    // On a thread of its own, so that ctrl-c is heard meanwhile.
+    let read = tokio::task::spawn_blocking(|| {
+        let mut bytes = Vec::new();
+        // One byte more than any body may have, so that the library says what is wrong with a longer one.
+        let most = u64::try_from(proto::limits::BODY_BYTES_MAX).unwrap_or(u64::MAX);
+        std::io::stdin().lock().take(most + 1).read_to_end(&mut bytes).map(|_| bytes)
+    });
+    let bytes = read.await.map_err(std::io::Error::other)??;
+    Ok(match String::from_utf8(bytes) {
+        Ok(text) => Body::text(text),
+        Err(error) => Body::octets(error.into_bytes()),
+    })
+}
+
+/// `aicp1k7q2…m9xd`, as people read ids.
+fn short_id(text: &str) -> String {
+    text.parse::<client::AgentId>().map_or_else(|_| crate::render::escape(text), |id| id.short())
+}
