@@ -195,6 +195,15 @@ impl Node {
         }
     }
 
+    /// Delivers again what an agent has and does not seem to know.
+    pub(crate) fn deliver_again(&mut self, pair: Pair, id: MessageId) {
+        if let Some(place) = self.mailboxes.place(pair, id) {
+            self.clear_lease(place);
+            self.mailboxes.take_back(place, State::Ready);
+            self.filled.insert(place.agent);
+        }
+    }
+
     fn delivery_failed(&mut self, place: ItemPlace, step: &Step<'_>) {
         self.stats.failed_deliveries += 1;
         self.clear_lease(place);

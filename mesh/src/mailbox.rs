@@ -110,6 +110,11 @@ impl Mailboxes {
         self.ids.contains_key(&(pair, id))
     }
 
+    /// Where the item with this id lies.
+    pub(crate) fn place(&self, pair: Pair, id: MessageId) -> Option<ItemPlace> {
+        self.ids.get(&(pair, id)).copied()
+    }
+
     /// The item with this id, if both its ends are on this node, and whether it is synced.
     pub(crate) fn local_item(&mut self, pair: Pair, id: MessageId) -> Option<(&mut Item, bool)> {
         let place = *self.ids.get(&(pair, id))?;

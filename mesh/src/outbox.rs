@@ -24,6 +24,8 @@ pub(crate) struct Owned {
     pub(crate) is_synced: bool,
     pub(crate) has_left: bool,
     pub(crate) sent: Option<Mono>,
+    /// The prekey that the last attempt was sealed to.
+    pub(crate) sealed_to: Option<[u8; 32]>,
     pub(crate) teller: Option<Teller>,
     /// When its expiry is looked at.
     pub(crate) expires: Mono,
@@ -94,9 +96,9 @@ pub(crate) struct OutPair {
     pub(crate) is_open: bool,
     pub(crate) repeat: Option<Mono>,
     pub(crate) renumbered: Option<Mono>,
-    /// The prekey that the last attempt was sealed to, and whether the destination refused it.
-    pub(crate) sealed_to: Option<[u8; 32]>,
-    pub(crate) prekey_refused: bool,
+    /// A prekey that the destination does not keep, although its record still says so. Nothing is sealed to it until the
+    /// next repeat.
+    pub(crate) refused: Option<[u8; 32]>,
     /// What STORED usually takes, in ns.
     pub(crate) usual: u64,
 }
@@ -109,8 +111,7 @@ impl OutPair {
             is_open: false,
             repeat: None,
             renumbered: None,
-            sealed_to: None,
-            prekey_refused: false,
+            refused: None,
             usual: proto::limits::SECOND / 10,
         }
     }

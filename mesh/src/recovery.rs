@@ -110,6 +110,7 @@ impl Node {
             is_synced: true,
             has_left: true,
             sent: None,
+            sealed_to: None,
             teller: None,
             expires,
         };

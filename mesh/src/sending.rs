@@ -59,8 +59,10 @@ impl Node {
             bytes,
             parts: Some(parts),
             is_synced: early,
-            has_left: false,
+            // What carries AGAIN may have left in an earlier life.
+            has_left: letter.again,
             sent: None,
+            sealed_to: None,
             teller,
             expires: step.now.when(letter.expiry),
         };
@@ -126,7 +128,7 @@ impl Node {
         let hops = self.hops;
         let Some(out) = self.outbox.pairs.get_mut(&pair) else { return };
         out.turn();
-        if out.prekey_refused && out.sealed_to == Some(prekey) {
+        if out.refused == Some(prekey) {
             return;
         }
         let flows = if rules.hold(Rule::NewFlowWaitsForOld) { 1 } else { out.flows.len() };
@@ -144,6 +146,7 @@ impl Node {
                 let outgoing = attempt(owned, Place { flow: flow.id, sequence }, floor, pair, hops);
                 owned.has_left = true;
                 owned.sent = Some(step.now.mono);
+                owned.sealed_to = Some(prekey);
                 flow.highest_sent = flow.highest_sent.max(sequence);
                 if which == Which::Next {
                     flow.in_flight += 1;
@@ -155,8 +158,7 @@ impl Node {
             }
             drop_waiting_parts(flow);
         }
-        out.sealed_to = Some(prekey);
-        out.prekey_refused = false;
+        out.refused = None;
         self.stats.attempts += sent;
         if has_more && let Some(peer) = self.links.peers.get_mut(&host) {
             peer.stuck.insert(pair);
@@ -190,7 +192,7 @@ impl Node {
     /// Sends again all that is owned of a pair.
     pub(crate) fn repeat(&mut self, pair: Pair, step: &mut Step<'_>) {
         let Some(out) = self.outbox.pairs.get_mut(&pair) else { return };
-        out.prekey_refused = false;
+        out.refused = None;
         if out.is_empty() {
             return;
         }
@@ -306,28 +308,33 @@ impl Node {
     }
 
     /// The destination does not keep the prekey that the last attempt was sealed to.
-    pub(crate) fn prekey_refused(&mut self, pair: Pair, link: LinkId, step: &mut Step<'_>) {
+    pub(crate) fn prekey_refused(&mut self, pair: Pair, id: MessageId, link: LinkId, step: &mut Step<'_>) {
         if !self.rules.hold(Rule::PrekeyFetchedAnew) {
             return;
         }
         let current = self.directory.record(pair.destination).and_then(|record| record.prekey);
-        let Some(out) = self.outbox.pairs.get_mut(&pair) else { return };
-        if current.map(|(prekey, _)| prekey) != out.sealed_to {
+        let current = current.map(|(prekey, _)| prekey);
+        let used = self.outbox.find(pair, id).and_then(|owned| owned.sealed_to);
+        if used != current {
             self.repeat(pair, step);
             return;
         }
-        out.prekey_refused = true;
+        if let Some(out) = self.outbox.pairs.get_mut(&pair) {
+            out.refused = current;
+        }
         self.fetch(link, pair.destination, step);
     }
 
     /// Another prekey of a destination is known: what was sealed to the old one is sealed again.
     pub(crate) fn prekey_changed(&mut self, destination: AgentId, step: &mut Step<'_>) {
-        let refused = |(pair, out): (&Pair, &OutPair)| {
-            (pair.destination == destination && (out.prekey_refused || out.sealed_to.is_none())).then_some(*pair)
-        };
-        let pairs: Vec<Pair> = self.outbox.pairs.iter().filter_map(refused).collect();
-        for pair in pairs {
-            self.repeat(pair, step);
+        let pairs = self.outbox.pairs.iter().filter(|(pair, _)| pair.destination == destination);
+        let pairs: Vec<(Pair, bool)> = pairs.map(|(pair, out)| (*pair, out.refused.is_some())).collect();
+        for (pair, was_refused) in pairs {
+            if was_refused {
+                self.repeat(pair, step);
+            } else {
+                self.pump(pair, step);
+            }
         }
     }
 
@@ -400,7 +407,7 @@ impl Node {
         }
         let owned = self.pair_of(ours, theirs, header.id());
         match (owned, error.code) {
-            (Some(pair), ErrorCode::PREKEY) => self.prekey_refused(pair, link, step),
+            (Some(pair), ErrorCode::PREKEY) => self.prekey_refused(pair, header.id(), link, step),
             // How a full destination is heard is not built yet; the repeat comes in its time.
             (Some(_), _) => self.stats.ignored += 1,
             (None, code) => {

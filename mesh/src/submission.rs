@@ -136,8 +136,11 @@ impl Node {
             return true;
         }
         let Some(awaited) = self.stubs.find(source, destination, id) else { return false };
-        // Where the outcome lies in the mailbox already it says all; a stub without one was settled by STORED.
-        if !awaited.has_outcome && awaited.is_synced {
+        if awaited.has_outcome {
+            // It says all. Whoever asks again has not understood it, and need not wait for the lease to end.
+            self.deliver_again(Pair::answers(destination, source), id);
+        } else if awaited.is_synced {
+            // A stub without an outcome was settled by STORED.
             self.tell_stage(Some(teller), source, id, Receipt::Accepted, step);
             self.tell_stage(Some(teller), source, id, Receipt::Stored, step);
         }
