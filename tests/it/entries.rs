@@ -83,7 +83,14 @@ fn shown(entry: &Entry) -> (String, Option<(Bytes, Bytes)>) {
         Entry::Owned { parts, .. } | Entry::Received { parts, .. } | Entry::Dead { parts, .. } => {
             Some((parts.metadata.as_bytes().clone(), parts.body.clone()))
         }
-        _ => None,
+        Entry::Moved(..)
+        | Entry::Stub(_)
+        | Entry::Mark(_)
+        | Entry::Record(_)
+        | Entry::Birth(_)
+        | Entry::MarksDropped(_)
+        | Entry::Delivered(_)
+        | Entry::ClockSuspended(_) => None,
     };
     (format!("{entry:?}"), parts)
 }

@@ -7,6 +7,7 @@ mod admission;
 mod authentication;
 mod corpora;
 mod entries;
+mod hosts;
 mod identity;
 mod ids;
 mod records;

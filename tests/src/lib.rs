@@ -6,6 +6,7 @@
 
 pub mod forge;
 pub mod hex;
+pub mod hosts;
 pub mod judge;
 pub mod show;
 pub mod targets;

@@ -1,0 +1,5 @@
+//! Real daemons, real agents, real disks.
+
+mod errors;
+mod kill;
+mod two;

@@ -1,0 +1,120 @@
+//! Two daemons on this host, linked by their pins: what an operator and an agent see of them.
+
+use std::time::Duration;
+
+use client::{Agent, Stage};
+use referee::hosts::{Host, until};
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime")
+}
+
+#[test]
+fn an_ask_from_the_shell_is_answered_by_the_agent_on_the_other_host() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (alpha, beta) = Host::two(folder.path());
+    until("echo@beta is known", Duration::from_secs(10), || {
+        alpha.ctl(&["ping", "echo@beta"]).status.success().then_some(())
+    });
+    let output = alpha.ctl(&["ask", "echo@beta", "hello"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "hello");
+    let output = alpha.ctl(&["ask", "--durable", "echo@beta", "kept"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "kept");
+    let status = beta.status();
+    assert_eq!(status["schema"], "aicp.status/1");
+    assert_eq!(status["node_name"], "beta");
+    assert_eq!(status["peers"][0]["name"], "alpha");
+}
+
+#[test]
+fn a_stop_by_signal_drains_and_ends_with_zero_and_nothing_is_marked_after_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (mut alpha, mut beta) = Host::two(folder.path());
+    runtime().block_on(async {
+        let reader = Agent::attach("reader").socket(beta.socket()).await.expect("attached");
+        let writer = Agent::attach("writer").socket(alpha.socket()).await.expect("attached");
+        await_known(&writer, "reader@beta").await;
+        let address = reader.address();
+        drop(reader);
+        // The reader is away: all of this waits for it, on beta's disk.
+        for i in 0..20 {
+            let sent = writer.send(&*address, "count", i.to_string()).until(Stage::Stored).await.expect("accepted");
+            sent.stored().await.expect("stored");
+        }
+    });
+    assert_eq!(alpha.stop().code(), Some(0));
+    assert_eq!(beta.stop().code(), Some(0));
+    alpha.start();
+    beta.start();
+    runtime().block_on(async {
+        let reader = Agent::attach("reader").socket(beta.socket()).await.expect("attached again");
+        for i in 0..20 {
+            let client::Incoming::Delivery(delivery) = reader.recv().await.expect("a message") else {
+                panic!("the reader sent nothing")
+            };
+            assert_eq!(delivery.text().expect("text"), i.to_string(), "in order");
+            assert!(!delivery.is_marked(), "nobody had seen it");
+            delivery.handled().await.expect("handled");
+        }
+    });
+}
+
+#[test]
+fn what_an_agent_had_and_did_not_acknowledge_comes_again_marked_after_a_clean_stop() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut host = Host::make(folder.path(), "alpha");
+    host.configure(&[]);
+    host.start();
+    runtime().block_on(async {
+        let writer = Agent::attach("writer").socket(host.socket()).await.expect("attached");
+        let reader = Agent::attach("reader").socket(host.socket()).await.expect("attached");
+        writer.send("reader", "once", "seen").await.expect("accepted");
+        let client::Incoming::Delivery(delivery) = reader.recv().await.expect("a message") else {
+            panic!("no message")
+        };
+        assert!(!delivery.is_marked());
+    });
+    assert_eq!(host.stop().code(), Some(0));
+    host.start();
+    runtime().block_on(async {
+        let reader = Agent::attach("reader").socket(host.socket()).await.expect("attached");
+        let client::Incoming::Delivery(delivery) = reader.recv().await.expect("a message") else {
+            panic!("no message")
+        };
+        assert!(delivery.is_marked(), "the reader had it before the stop");
+        delivery.handled().await.expect("handled");
+    });
+}
+
+#[test]
+fn what_is_known_of_the_other_host_survives_a_restart_without_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (mut alpha, mut beta) = Host::two(folder.path());
+    runtime().block_on(async {
+        let writer = Agent::attach("writer").socket(alpha.socket()).await.expect("attached");
+        await_known(&writer, "echo@beta").await;
+    });
+    beta.kill();
+    alpha.kill();
+    alpha.start();
+    runtime().block_on(async {
+        let writer = Agent::attach("writer").socket(alpha.socket()).await.expect("attached");
+        // Beta is down: it is accepted all the same, and waits.
+        let sent = writer.send("echo@beta", "wait", "for me").until(Stage::Handled).await.expect("accepted");
+        beta.start();
+        let answer = tokio::time::timeout(Duration::from_secs(30), sent.handled()).await.expect("in time");
+        assert_eq!(answer.expect("an end").expect("an answer").text().expect("text"), "for me");
+    });
+}
+
+async fn await_known(agent: &Agent, address: &str) {
+    for _ in 0..500 {
+        if agent.resolve(address).await.is_ok() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("{address} does not become known");
+}

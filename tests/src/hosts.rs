@@ -1,0 +1,278 @@
+//! Real daemons for tests: built from this tree, each with a folder of its own, on loopback, ended with the test.
+
+use std::fs::{self, File};
+use std::net::UdpSocket;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use crate::root;
+
+/// A binary of this workspace. Panics if it was not built from this tree.
+///
+/// # Panics
+/// Says what to run.
+#[must_use]
+pub fn binary(name: &str) -> PathBuf {
+    static BUILT: OnceLock<Vec<(String, PathBuf, bool)>> = OnceLock::new();
+    let built = BUILT.get_or_init(binaries);
+    let (_, path, is_fresh) = built.iter().find(|(known, ..)| known == name).expect("a binary of this workspace");
+    assert!(*is_fresh, "{name} was not built from this tree: run `cargo build --workspace --bins --locked` first");
+    path.clone()
+}
+
+/// Asks cargo for all binaries, and whether they were there already as they are now.
+fn binaries() -> Vec<(String, PathBuf, bool)> {
+    let mut build = Command::new(env!("CARGO"));
+    build.args(["build", "--workspace", "--bins", "--locked", "--offline", "--quiet", "--message-format=json"]);
+    // The same folder and profile as this very test.
+    let exe = std::env::current_exe().expect("a path");
+    let profile = exe.parent().and_then(Path::parent).expect("target/profile/deps/test");
+    build.arg("--target-dir").arg(profile.parent().expect("target"));
+    if profile.file_name().is_some_and(|name| name == "release") {
+        build.arg("--release");
+    }
+    let output = build.current_dir(root()).output().expect("cargo runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let mut found = Vec::new();
+    for line in String::from_utf8_lossy(&output.stdout).lines() {
+        let Ok(said) = serde_json::from_str::<serde_json::Value>(line) else { continue };
+        let (Some(name), Some(path)) = (said["target"]["name"].as_str(), said["executable"].as_str()) else { continue };
+        found.push((name.to_owned(), path.into(), said["fresh"].as_bool() == Some(true)));
+    }
+    found
+}
+
+/// One daemon and its folder. Killed when dropped.
+#[derive(Debug)]
+pub struct Host {
+    /// What it is called.
+    pub name: String,
+    /// Its node id.
+    pub id: String,
+    /// Where it listens.
+    pub port: u16,
+    folder: PathBuf,
+    child: Option<Child>,
+}
+
+impl Host {
+    /// Makes a folder and an identity. Nothing runs yet.
+    ///
+    /// # Panics
+    /// If that fails.
+    #[must_use]
+    pub fn make(parent: &Path, name: &str) -> Self {
+        let folder = parent.join(name);
+        fs::create_dir_all(&folder).expect("a folder");
+        let made = Command::new(binary("aicpd"))
+            .args(["init", "--name", name, "--state-dir"])
+            .arg(folder.join("state"))
+            .env_clear()
+            .output()
+            .expect("aicpd runs");
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        let id = String::from_utf8(made.stdout).expect("text").trim().to_owned();
+        Self { name: name.into(), id, port: free_port(), folder, child: None }
+    }
+
+    /// Two hosts that know each other, running and linked.
+    ///
+    /// # Panics
+    /// If they are not linked within a few seconds.
+    #[must_use]
+    pub fn two(parent: &Path) -> (Self, Self) {
+        let mut alpha = Self::make(parent, "alpha");
+        let mut beta = Self::make(parent, "beta");
+        alpha.configure(&[&beta]);
+        beta.configure(&[&alpha]);
+        alpha.start();
+        beta.start();
+        alpha.await_peer("beta");
+        beta.await_peer("alpha");
+        (alpha, beta)
+    }
+
+    /// Writes the configuration.
+    ///
+    /// # Panics
+    /// If that fails.
+    pub fn configure(&self, peers: &[&Self]) {
+        let peers: Vec<String> =
+            peers.iter().map(|peer| format!("\"{}={}@127.0.0.1:{}\"", peer.name, peer.id, peer.port)).collect();
+        let text = format!(
+            "[node]\nname = \"{}\"\nstate_dir = {:?}\n\n[socket]\npath = {:?}\n\n[mesh]\nlisten = \"127.0.0.1:{}\"\npeers = [{}]\n\n[log]\nlevel = \"debug\"\n",
+            self.name,
+            self.folder.join("state"),
+            self.socket(),
+            self.port,
+            peers.join(", ")
+        );
+        fs::write(self.config(), text).expect("a file");
+    }
+
+    /// Where its configuration lies.
+    #[must_use]
+    pub fn config(&self) -> PathBuf {
+        self.folder.join("aicpd.toml")
+    }
+
+    /// Where its agents find it.
+    #[must_use]
+    pub fn socket(&self) -> PathBuf {
+        self.folder.join("agent.sock")
+    }
+
+    /// Where it keeps what must survive.
+    #[must_use]
+    pub fn state(&self) -> PathBuf {
+        self.folder.join("state")
+    }
+
+    /// Starts the daemon, and waits until its door is open.
+    ///
+    /// # Panics
+    /// If it does not open.
+    pub fn start(&mut self) {
+        let log = File::options().create(true).append(true).open(self.folder.join("log")).expect("a file");
+        let child = Command::new(binary("aicpd"))
+            .arg("run")
+            .arg("--config")
+            .arg(self.config())
+            .env_clear()
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .expect("aicpd starts");
+        self.child = Some(child);
+        let socket = self.socket();
+        until("the daemon's door opens", Duration::from_secs(20), || {
+            std::os::unix::net::UnixStream::connect(&socket).is_ok().then_some(())
+        });
+    }
+
+    /// Ends it as a power switch would, but for the disk.
+    ///
+    /// # Panics
+    /// If it does not run.
+    pub fn kill(&mut self) {
+        let mut child = self.child.take().expect("it runs");
+        child.kill().expect("it can be killed");
+        child.wait().expect("it ends");
+    }
+
+    /// Asks it to stop, and waits for the end.
+    ///
+    /// # Panics
+    /// If it does not stop within ten seconds.
+    pub fn stop(&mut self) -> ExitStatus {
+        let mut child = self.child.take().expect("it runs");
+        signal(&child, "TERM");
+        until("the daemon stops", Duration::from_secs(10), || child.try_wait().expect("a child"))
+    }
+
+    /// The process.
+    #[must_use]
+    pub fn process(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
+    }
+
+    /// What it has logged so far.
+    #[must_use]
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.folder.join("log")).unwrap_or_default()
+    }
+
+    /// Runs `aicpctl` against it.
+    ///
+    /// # Panics
+    /// If it does not run at all.
+    #[must_use]
+    pub fn ctl(&self, arguments: &[&str]) -> std::process::Output {
+        Command::new(binary("aicpctl"))
+            .arg("--socket")
+            .arg(self.socket())
+            .args(arguments)
+            .env_clear()
+            .env("NO_COLOR", "1")
+            .output()
+            .expect("aicpctl runs")
+    }
+
+    /// `aicpctl status --json`.
+    ///
+    /// # Panics
+    /// If it fails.
+    #[must_use]
+    pub fn status(&self) -> serde_json::Value {
+        let output = self.ctl(&["status", "--json"]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice(&output.stdout).expect("JSON")
+    }
+
+    /// Waits until a peer is linked.
+    ///
+    /// # Panics
+    /// If it is not within fifteen seconds.
+    pub fn await_peer(&self, name: &str) {
+        until("the peer is linked", Duration::from_secs(15), || {
+            let status = self.status();
+            let peers = status["peers"].as_array()?.clone();
+            peers.iter().any(|peer| peer["name"] == name && peer["state"] == "up").then_some(())
+        });
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ended = child.kill();
+            let _gone = child.wait();
+        }
+        if std::thread::panicking() {
+            #[expect(clippy::print_stderr, reason = "whoever reads why a test failed wants to see it")]
+            let show = |line: &str| eprintln!("{line}");
+            let log = self.log();
+            let tail: Vec<&str> = log.lines().rev().take(40).collect();
+            show(&format!("-- the last lines of {}'s log", self.name));
+            tail.iter().rev().for_each(|line| show(line));
+        }
+    }
+}
+
+/// Sends a signal by its name.
+///
+/// # Panics
+/// If `kill` does not run.
+pub fn signal(child: &Child, name: &str) {
+    let sent = Command::new("kill").arg(format!("-{name}")).arg(child.id().to_string()).status();
+    assert!(sent.expect("kill runs").success());
+}
+
+/// A UDP port that nobody has at the moment.
+///
+/// # Panics
+/// If there is none.
+#[must_use]
+pub fn free_port() -> u16 {
+    let socket = UdpSocket::bind(("127.0.0.1", 0)).expect("a port");
+    socket.local_addr().expect("an address").port()
+}
+
+/// Waits for something that a real process does.
+///
+/// # Panics
+/// If it does not happen in time.
+#[expect(clippy::disallowed_methods, reason = "real processes are waited for by a real clock")]
+pub fn until<T>(what: &str, most: Duration, mut look: impl FnMut() -> Option<T>) -> T {
+    let started = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(started.elapsed() < most, "{what}: not within {most:?}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
