@@ -45,7 +45,7 @@ pub enum Rejected {
     /// Nothing can be said about what is in it.
     Refused(Refusal),
     /// It has a place in a flow, which could be read. The body is left out.
-    Unfit(Verified<Content>, Refusal),
+    Unfit(Verified<Box<Content>>, Refusal),
 }
 
 /// Like [`open`], and tells the place in the flow of a durable frame whose content is refused.
@@ -53,7 +53,7 @@ pub fn open_or_place(frame: Verified<Frame>, prekeys: &mut Prekeys, now: u64) ->
     let (header, plain) = prekeys.open(frame.into_inner(), now).map_err(Rejected::Refused)?;
     Content::read(&header, plain.clone()).map(Verified::assert_verified).map_err(|refusal| {
         match Content::read_place(&header, plain) {
-            Some(place) => Rejected::Unfit(Verified::assert_verified(place), refusal),
+            Some(place) => Rejected::Unfit(Verified::assert_verified(Box::new(place)), refusal),
             None => Rejected::Refused(refusal),
         }
     })

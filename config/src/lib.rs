@@ -1,0 +1,21 @@
+//! What the operator asked for: one TOML file, its drop-ins, the environment and flags, checked once. It opens no
+//! socket, holds no key, and changes nothing on disk.
+//!
+//! - [`raw`]: mirrors the file; strings and options, nothing checked.
+//! - [`checked`]: what everyone else sees: typed, complete.
+//! - [`load`]: defaults, then the file, then `aicpd.toml.d/*.toml`, then `AICP_*`, then flags; the later one counts.
+//! - [`SAMPLE`]: every key with its default, in words.
+
+pub mod checked;
+mod error;
+pub mod load;
+mod peer;
+pub mod raw;
+
+pub use checked::{Config, Log, LogFormat, Mesh, Socket};
+pub use error::ConfigError;
+pub use load::{Flags, Host, load};
+pub use peer::{Peer, PeerError};
+
+/// The commented sample, which is also the documentation of every key.
+pub const SAMPLE: &str = include_str!("../aicpd.toml");
