@@ -1,0 +1,274 @@
+//! One connection at the agents' door: frames up become facts for the node, what the node says becomes frames down.
+//! One task does both. It judges form alone.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use mesh::{ClientId, Input, Outgoing};
+use proto::entry::Parts;
+use proto::{
+    AgentId, Boundary, Content, ContentType, DoorEvent, ErrorCode, Frame, Header, HeaderError, MessageId, Refusal,
+    limits,
+};
+use tokio::io::AsyncWriteExt;
+use tokio::net::UnixStream;
+use tokio::net::unix::{ReadHalf, WriteHalf};
+use tokio::sync::{Notify, mpsc};
+
+use super::{compose, error_frame};
+use crate::clock::duration;
+use crate::load::load;
+use crate::shared::{Ask, Room, Shared};
+use crate::tables::{IsDelivery, SessionHandle, ToClient};
+
+/// What may wait for one write.
+const WRITE_BYTES: usize = 4 * limits::PIPE_BYTES;
+/// Frames that are taken from the queue at once.
+const WRITE_FRAMES: usize = 64;
+/// Least room for one read.
+const READ_BYTES_MIN: usize = 4 << 10;
+/// How long a client has to read why it is disconnected.
+const GOODBYE: Duration = Duration::from_secs(2);
+
+/// Serves a connection until one side ends it.
+pub(crate) async fn run(shared: Arc<Shared>, mut stream: UnixStream, uid: u32) {
+    let client = shared.new_client();
+    let (frames, queue) = mpsc::channel(limits::SESSION_QUEUE);
+    let cut = Arc::new(Notify::new());
+    shared.sessions.insert(client, SessionHandle { frames: frames.clone(), cut: Arc::clone(&cut) });
+    shared.tell(Input::ClientCame { client, uid }).await;
+    tracing::debug!(client = client.0, uid, "a client came");
+    let (read, write) = stream.split();
+    let mut reader = Reader { shared: &shared, client, read, arrived: BytesMut::new(), to_writer: frames };
+    let mut writer = Writer { shared: &shared, client, write, queue, out: BytesMut::new() };
+    {
+        let writing = writer.run();
+        tokio::pin!(writing);
+        let refused = tokio::select! {
+            ended = reader.run() => ended,
+            ended = &mut writing => {
+                if let Err(error) = ended {
+                    tracing::debug!(client = client.0, %error, "a client cannot be written to");
+                }
+                None
+            }
+            () = cut.notified() => None,
+        };
+        // What was refused is told before the connection ends.
+        if refused.is_some() {
+            drop(tokio::time::timeout(GOODBYE, writing).await);
+        }
+    }
+    shared.sessions.remove(client);
+    shared.tell(Input::ClientLeft { client }).await;
+    tracing::debug!(client = client.0, "a client left");
+}
+
+struct Reader<'a> {
+    shared: &'a Shared,
+    client: ClientId,
+    read: ReadHalf<'a>,
+    arrived: BytesMut,
+    to_writer: mpsc::Sender<ToClient>,
+}
+
+impl Reader<'_> {
+    /// Reads until the client ends the connection, or sends what no frame begins with.
+    async fn run(&mut self) -> Option<Refusal> {
+        loop {
+            let room = match Frame::take(&mut self.arrived, Boundary::Up) {
+                Ok(frame) => {
+                    self.take(frame, None).await;
+                    continue;
+                }
+                Err(HeaderError::Refused(refusal)) => {
+                    self.refuse_header(refusal).await;
+                    return Some(refusal);
+                }
+                Err(HeaderError::Short { .. }) => self.room_for_large().await,
+            };
+            if let Some((room, bytes)) = room {
+                if !self.fill(bytes).await.ok()? {
+                    return None;
+                }
+                if let Ok(frame) = Frame::take(&mut self.arrived, Boundary::Up) {
+                    self.take(frame, Some(room)).await;
+                }
+            } else if !self.read_some().await.unwrap_or(false) {
+                return None;
+            }
+        }
+    }
+
+    /// Before a frame beyond the small is buffered: waits until there is room for it.
+    async fn room_for_large(&self) -> Option<(Room, usize)> {
+        let header = Header::read(&self.arrived, Boundary::Up).ok()?;
+        let bytes = limits::HEADER_BYTES + header.payload_bytes();
+        if bytes <= limits::SMALL_FRAME_BYTES {
+            return None;
+        }
+        let permits = u32::try_from(bytes).unwrap_or(u32::MAX);
+        let permit = Arc::clone(&self.shared.large).acquire_many_owned(permits).await.ok()?;
+        Some((Room::new(permit, None), bytes))
+    }
+
+    /// Reads until that many bytes are there. `false` at the end of the stream, or if it takes too long.
+    async fn fill(&mut self, bytes: usize) -> io::Result<bool> {
+        self.arrived.reserve(bytes.saturating_sub(self.arrived.len()));
+        let filling = async {
+            while self.arrived.len() < bytes {
+                if !self.read_some().await? {
+                    return Ok(false);
+                }
+            }
+            Ok(true)
+        };
+        tokio::time::timeout(duration(limits::LARGE_FRAME_WAIT), filling).await.unwrap_or(Ok(false))
+    }
+
+    async fn read_some(&mut self) -> io::Result<bool> {
+        loop {
+            self.read.readable().await?;
+            if self.arrived.capacity() - self.arrived.len() < READ_BYTES_MIN {
+                self.arrived.reserve(limits::PIPE_BYTES);
+            }
+            match self.read.try_read_buf(&mut self.arrived) {
+                Ok(0) => return Ok(false),
+                Ok(_) => return Ok(true),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    async fn take(&mut self, frame: Frame, room: Option<Room>) {
+        tracing::trace!(client = self.client.0, frame = ?frame, "up");
+        // An idle connection keeps no buffer.
+        if self.arrived.is_empty() {
+            self.arrived = BytesMut::new();
+        }
+        let header = *frame.header();
+        let content =
+            frame.into_plain().ok_or(Refusal::Shape).and_then(|(header, plain)| Content::read(&header, plain));
+        let content = match content {
+            Ok(content) => Box::new(content),
+            Err(refusal) => return self.refuse(&header, refusal).await,
+        };
+        let client = self.client;
+        let ask = match DoorEvent::of(&content) {
+            Some(DoorEvent::Question) => Ask::Question { client, content },
+            Some(_) => Ask::Fact(Input::ClientSaid { client, content }, room),
+            // Frames of streams, which are not carried yet.
+            None => return self.refuse(&header, Refusal::Shape).await,
+        };
+        drop(self.shared.to_node.send(ask).await);
+    }
+
+    async fn refuse(&self, header: &Header, refusal: Refusal) {
+        self.tell_error(header.id(), header.source(), header.content_type(), refusal).await;
+    }
+
+    /// The header cannot be trusted, but its id and source are where they always are.
+    async fn refuse_header(&self, refusal: Refusal) {
+        let part = |at: usize| self.arrived.get(at..).and_then(|rest| rest.first_chunk::<8>()).copied();
+        let source = self.arrived.get(18..).and_then(|rest| rest.first_chunk()).copied().map(AgentId::new);
+        if let (Some(id), Some(source)) = (part(2), source) {
+            self.tell_error(MessageId::new(u64::from_be_bytes(id)), source, ContentType::None, refusal).await;
+        }
+        drop(self.to_writer.send(ToClient::Goodbye).await);
+    }
+
+    async fn tell_error(&self, id: MessageId, source: AgentId, asked: ContentType, refusal: Refusal) {
+        let message = format!("{}: {}", refusal.reason(), explain(refusal));
+        tracing::debug!(client = self.client.0, reason = refusal.reason(), "a frame was refused");
+        let frame = error_frame(self.shared, id, source, asked, refusal.code(), &message);
+        if let Some(frame) = frame {
+            drop(self.to_writer.send(ToClient::Made(frame)).await);
+        }
+    }
+}
+
+/// For whoever writes a client: where to look.
+fn explain(refusal: Refusal) -> &'static str {
+    let code = refusal.code();
+    if code == ErrorCode::VERSION {
+        "this daemon speaks version 1"
+    } else if code == ErrorCode::TOO_LARGE {
+        "more than one frame may hold"
+    } else if refusal == Refusal::Shape || refusal == Refusal::Receipt || refusal == Refusal::ZeroId {
+        "an agent may not send this frame; sections 2, 3 and 12 of the protocol say which it may"
+    } else if refusal == Refusal::MetadataPresence {
+        "a metadata key is missing, or only a daemon may set it; sections 4 and 12 of the protocol have the tables"
+    } else {
+        "see sections 2 to 4 of the protocol"
+    }
+}
+
+struct Writer<'a> {
+    shared: &'a Shared,
+    client: ClientId,
+    write: WriteHalf<'a>,
+    queue: mpsc::Receiver<ToClient>,
+    out: BytesMut,
+}
+
+impl Writer<'_> {
+    /// Writes what the client is told until there is nothing more to tell.
+    async fn run(&mut self) -> io::Result<()> {
+        let mut batch = Vec::with_capacity(WRITE_FRAMES);
+        loop {
+            if self.queue.recv_many(&mut batch, WRITE_FRAMES).await == 0 {
+                return Ok(());
+            }
+            let outgoing = batch.iter().filter_map(ToClient::outgoing);
+            let mut loaded = load(self.shared, outgoing).await;
+            let mut deliveries = 0;
+            let mut is_last = false;
+            for said in batch.drain(..) {
+                match said {
+                    ToClient::Frame(outgoing, IsDelivery(is_delivery)) => {
+                        deliveries += u32::from(is_delivery);
+                        if let Some(parts) = loaded.parts(self.shared, &outgoing).await {
+                            self.compose(&outgoing, &parts);
+                        }
+                    }
+                    ToClient::Made(frame) => self.out.extend_from_slice(&frame),
+                    ToClient::Goodbye => is_last = true,
+                }
+                if self.out.len() >= WRITE_BYTES {
+                    self.flush(&mut deliveries).await?;
+                }
+            }
+            self.flush(&mut deliveries).await?;
+            if is_last {
+                return self.write.shutdown().await;
+            }
+        }
+    }
+
+    fn compose(&mut self, outgoing: &Outgoing, parts: &Parts) {
+        if let Err(refusal) = compose(&mut self.out, outgoing, parts) {
+            // Nobody would read it: a fault of ours, not of the client.
+            tracing::error!(client = self.client.0, reason = refusal.reason(), draft = ?outgoing.draft, "not composed");
+        }
+    }
+
+    async fn flush(&mut self, deliveries: &mut u32) -> io::Result<()> {
+        let out: Bytes = self.out.split().freeze();
+        if !out.is_empty() {
+            self.write.write_all(&out).await?;
+        }
+        drop(out);
+        if self.out.capacity() > WRITE_BYTES {
+            self.out = BytesMut::new();
+        }
+        if *deliveries > 0 {
+            let room = Input::ClientRoom { client: self.client, deliveries: *deliveries };
+            *deliveries = 0;
+            self.shared.tell(room).await;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,224 @@
+//! The whole daemon inside a process: what is opened, in which order, and how all of it comes to an end. It reads no
+//! environment and listens for no signal.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::JoinHandle as Thread;
+use std::time::Duration;
+
+use config::{Config, Mesh};
+use mesh::{HostedAgent, Input, Node, Options, PinnedPeer};
+use proto::{Name, NodeId, limits};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+
+use crate::agent::Door;
+use crate::clock::Clock;
+use crate::node_task::{NodeTask, PATIENCE, Work};
+use crate::peer::PeerDoor;
+use crate::shared::{Ask, Shared};
+use crate::tables::{SigningKey, ToClient, ToLink};
+use crate::{Failure, StartError, StateDir, echo, journal};
+
+/// What sessions and links have left to write, they write in this time.
+const FLUSH: Duration = Duration::from_millis(1500);
+/// Between two looks at whether they have.
+const LOOK: Duration = Duration::from_millis(5);
+
+/// A running daemon.
+#[derive(Debug)]
+pub struct App {
+    shared: Arc<Shared>,
+    agents: Door,
+    peers: Option<PeerDoor>,
+    node: JoinHandle<()>,
+    journal: Thread<Result<(), Failure>>,
+    failure: watch::Receiver<Option<Failure>>,
+}
+
+impl App {
+    /// Starts it. When this returns, agents and peers are taken.
+    pub async fn start(config: &Config) -> Result<Self, StartError> {
+        let clock = Clock::start();
+        let state = StateDir::open(&config.state_dir)?;
+        let (identity, disk) = state.open_identity()?;
+        let node_key = Arc::clone(&identity.node);
+        // What can fail for reasons of the host comes first: a journal that was opened is no longer at rest.
+        let peers = PeerDoor::open(&node_key, &config.node_name, &config.mesh)?;
+        let mut agents = Door::open(&config.socket)?;
+        let kept = state.agents()?;
+        let opened = journal::open(&state, disk, identity)?;
+        let (failure, failed) = watch::channel(None);
+        let running = journal::start(opened.worker, clock, failure.clone())?;
+        let (to_node, asks) = mpsc::channel(limits::NODE_QUEUE);
+        let shared = Arc::new(Shared::new(
+            clock,
+            Arc::clone(&node_key),
+            config.node_name.clone(),
+            config.state_dir.clone(),
+            to_node,
+            running.journal,
+            failure,
+        ));
+        for key in opened.keys {
+            shared.keys.learn(key);
+        }
+        shared.keys.learn(*node_key.public());
+        shared.hosted.insert(SigningKey::Node(Arc::clone(&node_key)), config.node_name.clone());
+        let mut hosted = Vec::with_capacity(kept.len());
+        for agent in kept {
+            let (id, public_key) = (agent.key.id(), *agent.key.public().as_bytes());
+            shared.keys.learn(*agent.key.public());
+            shared.hosted.insert(SigningKey::Agent(Box::new(agent.key)), agent.name.clone());
+            hosted.push(HostedAgent { id, public_key, name: agent.name, uid: agent.uid });
+        }
+        let listens_on = peers.as_ref().and_then(PeerDoor::listens_on);
+        let options = options(&node_key, config, hosted, listens_on);
+        let mut seed = [0; 32];
+        getrandom::fill(&mut seed).map_err(|_| StartError::NoRandomness)?;
+        let mut effects = Vec::new();
+        let node = Node::new(options, seed, opened.past, clock.now(), &mut effects)?;
+        let (stored, work) = (running.stored, Work::default());
+        let task =
+            NodeTask { node, shared: Arc::clone(&shared), state, asks, stored, peers: peers.clone(), effects, work };
+        let node = tokio::spawn(task.run());
+        agents.listen(&shared);
+        if let Some(peers) = &peers {
+            peers.listen(&shared);
+        }
+        shared.tasks.spawn("echo", echo::run(Arc::clone(&shared)));
+        let listen = listens_on.map_or("nothing".into(), |address| address.to_string());
+        let (id, socket) = (shared.node, agents.path().display().to_string());
+        tracing::info!(node = %id, name = %shared.name, socket, listen, "aicpd is running");
+        // The doors are open; whoever comes is served by the tasks.
+        tokio::task::yield_now().await;
+        Ok(Self { shared, agents, peers, node, journal: running.thread, failure: failed })
+    }
+
+    /// Who this node is.
+    #[must_use]
+    pub fn node_id(&self) -> NodeId {
+        self.shared.node
+    }
+
+    /// What it is called.
+    #[must_use]
+    pub fn name(&self) -> &Name {
+        &self.shared.name
+    }
+
+    /// Where agents connect.
+    #[must_use]
+    pub fn socket(&self) -> &Path {
+        self.agents.path()
+    }
+
+    /// Where peers are listened for, with the port that was chosen if none was given.
+    #[must_use]
+    pub fn listens_on(&self) -> Option<SocketAddr> {
+        self.peers.as_ref().and_then(PeerDoor::listens_on)
+    }
+
+    /// Waits until the daemon cannot go on, and says why.
+    pub async fn failed(&mut self) -> Failure {
+        let told = self.failure.wait_for(Option::is_some).await.ok().and_then(|failure| failure.clone());
+        told.unwrap_or(Failure::Task("node"))
+    }
+
+    /// Ends it in peace: nothing new is taken, the core writes down what a clean stop needs, what was said is written
+    /// out, and the journal is closed.
+    pub async fn stop(mut self) -> Result<(), Failure> {
+        let Self { shared, agents, peers, node, journal, .. } = &mut self;
+        let shared = Arc::clone(shared);
+        if let Some(peers) = peers {
+            peers.close();
+        }
+        drop(shared.to_node.send(Ask::Fact(Input::Stop, None)).await);
+        let ended = tokio::time::timeout(PATIENCE, &mut *node).await;
+        let in_time = matches!(ended, Ok(Ok(())));
+        if !in_time {
+            node.abort();
+            tracing::warn!("the node did not come to rest in time");
+            shared.journal.close().await;
+        }
+        flush(&shared).await;
+        if let Some(peers) = peers {
+            drop(tokio::time::timeout(FLUSH, peers.finish()).await);
+        }
+        agents.close();
+        shared.tasks.finish(FLUSH).await;
+        join(journal, PATIENCE).await?;
+        let failure = shared.failure.borrow().clone();
+        match failure {
+            Some(failure) => Err(failure),
+            None if in_time => Ok(()),
+            None => Err(Failure::Unclean),
+        }
+    }
+
+    /// Ends it at once, after a failure. Peers hear that their links are closed.
+    pub async fn abandon(self) {
+        self.node.abort();
+        self.agents.close();
+        if let Some(peers) = &self.peers {
+            drop(tokio::time::timeout(FLUSH, peers.finish()).await);
+        }
+    }
+}
+
+fn options(
+    node_key: &keys::NodeKey,
+    config: &Config,
+    agents: Vec<HostedAgent>,
+    listens_on: Option<SocketAddr>,
+) -> Options {
+    let peers = config.mesh.peers.iter().map(|peer| PinnedPeer {
+        name: peer.name.clone(),
+        node: peer.node,
+        can_dial: peer.address.is_some(),
+    });
+    let node = HostedAgent {
+        id: node_key.id().agent(),
+        public_key: *node_key.public().as_bytes(),
+        name: config.node_name.clone(),
+        uid: rustix::process::geteuid().as_raw(),
+    };
+    let addresses = addresses(&config.mesh, listens_on);
+    Options { node, addresses, peers: peers.collect(), agents, hops: config.mesh.hops }
+}
+
+/// What stands in our record: what the operator says, or the address that is listened on if it is one.
+fn addresses(mesh: &Mesh, listens_on: Option<SocketAddr>) -> Vec<Box<str>> {
+    if !mesh.advertise.is_empty() {
+        return mesh.advertise.clone();
+    }
+    let one = listens_on.filter(|address| !address.ip().is_unspecified());
+    one.map(|address| address.to_string().into_boxed_str()).into_iter().collect()
+}
+
+/// Lets sessions and links write what they were given, and then end.
+async fn flush(shared: &Shared) {
+    for session in shared.sessions.all() {
+        drop(session.frames.try_send(ToClient::Goodbye));
+    }
+    for link in shared.links.all() {
+        drop(link.frames.try_send(ToLink::Goodbye));
+    }
+    let at_rest = async {
+        while shared.sessions.count() > 0 || !shared.links.all().is_empty() {
+            tokio::time::sleep(LOOK).await;
+        }
+    };
+    drop(tokio::time::timeout(FLUSH, at_rest).await);
+}
+
+/// The thread ends once it has synced; a disk that hangs is not waited for.
+async fn join(thread: &mut Thread<Result<(), Failure>>, patience: Duration) -> Result<(), Failure> {
+    let ended = async {
+        while !thread.is_finished() {
+            tokio::time::sleep(LOOK).await;
+        }
+    };
+    tokio::time::timeout(patience, ended).await.map_err(|_| Failure::Unclean)
+}

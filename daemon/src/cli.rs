@@ -1,0 +1,122 @@
+//! The command line: what can be asked of `aicpd`, in words. It reads no file and no environment.
+
+use std::fmt::Write;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use config::{Config, Flags};
+
+/// The AICP daemon: carries signed messages between agents on this host and on others.
+#[derive(Parser, Debug)]
+#[command(name = "aicpd", version, arg_required_else_help = true)]
+pub struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Be the daemon, in the foreground, until SIGTERM or SIGINT.
+    Run(RunFlags),
+    /// Make this node's identity if there is none, and print its node id.
+    Init(InitFlags),
+    /// Say what the configuration comes to, or what is wrong with it. Nothing is started.
+    CheckConfig(RunFlags),
+    /// Print the commented sample of the configuration.
+    DefaultConfig,
+    /// Print the version.
+    Version,
+}
+
+/// What `run` can be told beside its configuration. Each counts before the environment and the file.
+#[derive(Args, Debug, Default)]
+pub struct RunFlags {
+    /// The configuration file; without it, the usual one if it is there.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Where keys and messages are kept.
+    #[arg(long, value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
+    /// Where agents on this host connect.
+    #[arg(long, value_name = "PATH")]
+    pub socket: Option<PathBuf>,
+    /// What this node is called.
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// Where other nodes are listened for, like [::]:7727.
+    #[arg(long, value_name = "ADDRESS")]
+    pub listen: Option<String>,
+    /// A node that may link with this one: NAME=NODE-ID@HOST:PORT, or NAME=NODE-ID for one that dials us.
+    #[arg(long = "peer", value_name = "PEER")]
+    pub peers: Vec<String>,
+    /// What is logged: off, error, warn, info, debug, trace.
+    #[arg(long, value_name = "LEVEL")]
+    pub log: Option<String>,
+}
+
+/// What `init` can be told.
+#[derive(Args, Debug, Default)]
+pub struct InitFlags {
+    /// The configuration file; without it, the usual one if it is there.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Where keys and messages are kept.
+    #[arg(long, value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
+    /// What this node is called. It is remembered beside the identity.
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+}
+
+impl RunFlags {
+    /// As the configuration takes them.
+    #[must_use]
+    pub fn flags(&self) -> Flags {
+        Flags {
+            config: self.config.clone(),
+            state_dir: self.state_dir.clone(),
+            socket: self.socket.clone(),
+            name: self.name.clone(),
+            listen: self.listen.clone(),
+            peers: self.peers.clone(),
+            log: self.log.clone(),
+        }
+    }
+}
+
+impl InitFlags {
+    /// As the configuration takes them.
+    #[must_use]
+    pub fn flags(&self) -> Flags {
+        Flags {
+            config: self.config.clone(),
+            state_dir: self.state_dir.clone(),
+            name: self.name.clone(),
+            ..Flags::default()
+        }
+    }
+}
+
+/// What a configuration comes to, a line each.
+#[must_use]
+pub fn describe(config: &Config) -> String {
+    let mut out = String::new();
+    let listen = config.mesh.listen.map_or("nothing".into(), |listen| listen.to_string());
+    // Writing into a string cannot fail.
+    let _ = writeln!(out, "node       {}", config.node_name);
+    let _ = writeln!(out, "state      {}", config.state_dir.display());
+    let _ = writeln!(out, "socket     {} (mode {:04o})", config.socket.path.display(), config.socket.mode);
+    let _ = writeln!(out, "listen     {listen}");
+    for peer in &config.mesh.peers {
+        let address = peer.address.as_deref().unwrap_or("(dials us)");
+        let _ = writeln!(out, "peer       {} {} {address}", peer.name, peer.node);
+    }
+    for address in &config.mesh.advertise {
+        let _ = writeln!(out, "advertise  {address}");
+    }
+    let _ = writeln!(out, "hops       {}", config.mesh.hops);
+    let _ = writeln!(out, "log        {}", config.log.level);
+    out
+}

@@ -1,0 +1,134 @@
+//! Why the daemon did not start, or had to end: what, why, and what to do about it.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use keys::certificate::CertificateError;
+use keys::vault::VaultError;
+use store::StoreError;
+
+/// Why the daemon did not start. Nothing was promised to anybody.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Another daemon works with the same state.
+    #[error(
+        "another daemon is running on {}; one works with a state directory at a time\n  fix: stop it, or give this \
+         one its own with --state-dir",
+        state.display()
+    )]
+    StateInUse {
+        /// Which state directory.
+        state: PathBuf,
+    },
+    /// The state directory, or a file in it, cannot be made or read.
+    #[error("{}: {source}\n  fix: give --state-dir a folder that this user can write to", path.display())]
+    State {
+        /// Which.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// A key file is missing, damaged, or open to others.
+    #[error("a key cannot be used: {0}")]
+    Key(#[from] VaultError),
+    /// The key of a day cannot be opened, or is not there.
+    #[error(
+        "{}: {why}, so messages of that day cannot be read\n  fix: restore identity/credential.key and store-keys/ \
+         from the same backup, or move store/ away and lose what waits in it",
+        path.display()
+    )]
+    DayKey {
+        /// The key's file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// The journal cannot be opened.
+    #[error("the journal in {}: {source}", path.display())]
+    Journal {
+        /// Its folder.
+        path: PathBuf,
+        /// What is wrong.
+        source: StoreError,
+    },
+    /// The journal contradicts itself.
+    #[error("the journal contradicts itself: {0}\n  fix: restore store/ from a backup, or move it away")]
+    Past(#[from] mesh::PastError),
+    /// Somebody answers on the agents' socket.
+    #[error(
+        "another daemon answers on {}\n  fix: stop it, or give this one its own with --socket", path.display()
+    )]
+    SocketInUse {
+        /// The socket.
+        path: PathBuf,
+    },
+    /// Something that is no socket lies where it should be.
+    #[error("{} is there, and is not a socket\n  fix: move it away, or give another path with --socket", path.display())]
+    NotASocket {
+        /// The path.
+        path: PathBuf,
+    },
+    /// The agents' socket cannot be made.
+    #[error("the agents' socket {}: {source}\n  fix: give --socket a path that this user can write to", path.display())]
+    Socket {
+        /// The path.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// The UDP port is taken.
+    #[error("UDP {address} is in use, perhaps by another daemon\n  fix: give another port with --listen")]
+    PortInUse {
+        /// The address.
+        address: SocketAddr,
+    },
+    /// The UDP socket cannot be made.
+    #[error("UDP {address}: {source}\n  fix: give an address of this host with --listen")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// A peer has our own id.
+    #[error("peer {name} has this node's own id\n  fix: on that host, aicpd init prints the id that belongs there")]
+    PeerIsUs {
+        /// The peer.
+        name: String,
+    },
+    /// TLS cannot be set up.
+    #[error("TLS: {0}")]
+    Tls(#[from] rustls::Error),
+    /// TLS lacks the cipher that QUIC begins with.
+    #[error("TLS lacks the cipher that QUIC begins with")]
+    NoInitialCipher,
+    /// This node's certificate cannot be made.
+    #[error("this node's certificate: {0}")]
+    Certificate(#[from] CertificateError),
+    /// The operating system gives no random bytes.
+    #[error("the operating system gives no random bytes")]
+    NoRandomness,
+    /// A thread cannot be started.
+    #[error("a thread cannot be started: {0}")]
+    Thread(std::io::Error),
+}
+
+impl From<keys::NoRandomness> for StartError {
+    fn from(_: keys::NoRandomness) -> Self {
+        Self::NoRandomness
+    }
+}
+
+/// Why a running daemon had to end. What was promised is on disk; start it again.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum Failure {
+    /// The journal cannot go on.
+    #[error("the journal cannot go on: {0}; what was promised is on disk, and a new start reads it again")]
+    Journal(String),
+    /// A task that must not end has ended.
+    #[error("the {0} task ended")]
+    Task(&'static str),
+    /// It did not come to rest in time.
+    #[error("the daemon did not come to rest in time; the next start treats this as a crash")]
+    Unclean,
+}

@@ -1,0 +1,94 @@
+//! The peers' door: QUIC links to other nodes. TLS proves who is at the other end; nothing else that a peer says is
+//! believed without a signature.
+
+mod dial;
+mod door;
+mod hello;
+mod link;
+mod reader;
+mod stream;
+#[cfg(test)]
+mod tests;
+mod transport;
+mod writer;
+
+pub(crate) use door::PeerDoor;
+
+use proto::{ErrorCode, Refusal};
+
+/// What a link is closed with that the core does not want.
+pub(crate) const UNNEEDED: u16 = 1;
+
+/// Why a link ends. The code and the words are told to the peer.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct LinkEnd {
+    /// 0 where nothing is wrong, [`UNNEEDED`], or an error code.
+    pub(crate) code: u16,
+    pub(crate) why: String,
+}
+
+impl LinkEnd {
+    pub(crate) fn new(code: ErrorCode, why: impl Into<String>) -> Self {
+        Self { code: code.get(), why: why.into() }
+    }
+
+    /// Another link carries the peer, or none may.
+    pub(crate) fn unneeded(why: impl Into<String>) -> Self {
+        Self { code: UNNEEDED, why: why.into() }
+    }
+
+    /// Nothing is wrong, or the connection has told it already.
+    pub(crate) fn quiet(why: impl Into<String>) -> Self {
+        Self { code: 0, why: why.into() }
+    }
+
+    pub(crate) fn refused(refusal: Refusal) -> Self {
+        Self::new(refusal.code(), refusal.reason())
+    }
+
+    pub(crate) fn close(&self, connection: &quinn::Connection) {
+        connection.close(quinn::VarInt::from_u32(self.code.into()), self.why.as_bytes());
+    }
+}
+
+impl std::fmt::Display for LinkEnd {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.code {
+            0 | UNNEEDED => f.write_str(&self.why),
+            code => write!(f, "{} (AICP-{code})", self.why),
+        }
+    }
+}
+
+/// TLS's word for a certificate whose key is not one that is trusted: alert 49, as QUIC carries it.
+const NOT_TRUSTED: u64 = 0x0100 + 49;
+
+/// In words. What comes from the peer is cut and escaped, for it goes into logs.
+pub(crate) fn describe(error: &quinn::ConnectionError) -> String {
+    let said = |reason: &[u8]| {
+        const MOST: usize = 128;
+        let text = String::from_utf8_lossy(reason);
+        text.chars().take(MOST).collect::<String>().escape_default().to_string()
+    };
+    match error {
+        quinn::ConnectionError::ApplicationClosed(close) => match close.error_code.into_inner() {
+            0 | 1 => format!("closed by the peer: {}", said(&close.reason)),
+            code => format!("closed by the peer: {} (AICP-{code})", said(&close.reason)),
+        },
+        quinn::ConnectionError::ConnectionClosed(close) if u64::from(close.error_code) == NOT_TRUSTED => {
+            "the peer does not know this node: add it to its mesh.peers".into()
+        }
+        quinn::ConnectionError::ConnectionClosed(close) => {
+            format!("closed by the peer: {} ({})", said(&close.reason), close.error_code)
+        }
+        quinn::ConnectionError::TransportError(error) if u64::from(error.code) == NOT_TRUSTED => {
+            "another node answers there: its id is not the one in mesh.peers".into()
+        }
+        quinn::ConnectionError::TimedOut => "nothing was heard".into(),
+        quinn::ConnectionError::LocallyClosed => "closed here".into(),
+        quinn::ConnectionError::Reset => "the peer knows nothing of it, perhaps after a restart".into(),
+        quinn::ConnectionError::VersionMismatch
+        | quinn::ConnectionError::TransportError(_)
+        | quinn::ConnectionError::CidsExhausted => error.to_string(),
+    }
+}

@@ -1,0 +1,71 @@
+//! The control stream on its way in: records are verified here, and what does not verify is dropped and counted. A
+//! notice is the peer's own word and proves nothing.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use keys::PublicKey;
+use keys::verify::{self, Attested};
+use mesh::{Input, PeerSaid};
+use proto::link::ControlMessage;
+use proto::record::{AgentRecord, CarriedRecord, RecordKind};
+use proto::{ErrorCode, NodeId, limits};
+
+use super::LinkEnd;
+use super::hello::Control;
+use super::link::LinkState;
+use crate::shared::Shared;
+
+/// Reads until the link ends.
+pub(super) async fn run(shared: Arc<Shared>, state: Arc<LinkState>, mut control: Control, peer: PublicKey) -> LinkEnd {
+    let mut hosts = Hosts(BTreeMap::from([(peer.node_id(), peer)]));
+    loop {
+        let message = match control.next().await {
+            Ok(message) => message,
+            Err(end) => return end,
+        };
+        let said = match message {
+            ControlMessage::Hello(_) => return LinkEnd::new(ErrorCode::MALFORMED, "a second HELLO"),
+            ControlMessage::Record(record) => hosts.judge(&shared, record),
+            ControlMessage::Want(agent) => Some(PeerSaid::Want(agent)),
+            ControlMessage::Notice(notice) => {
+                let (code, id, text) = (notice.code, notice.id, notice.text.escape_default());
+                tracing::debug!(peer = ?state.peer, %code, %id, %text, "a notice");
+                let (source, destination) = (notice.source, notice.destination);
+                Some(PeerSaid::Notice(mesh::Notice { code, id, source, destination }))
+            }
+            ControlMessage::Unknown(kind) => {
+                tracing::debug!(peer = ?state.peer, kind, "a control message of a kind that is not known here");
+                continue;
+            }
+        };
+        match said {
+            Some(said) => shared.tell(Input::PeerSaid { link: state.link, said }).await,
+            None => state.note_dropped(),
+        }
+    }
+}
+
+/// Keys of nodes whose records came over this link. The node's task learns them too, a moment later.
+struct Hosts(BTreeMap<NodeId, PublicKey>);
+
+impl Hosts {
+    fn judge(&mut self, shared: &Shared, record: CarriedRecord) -> Option<PeerSaid> {
+        match record.kind() {
+            RecordKind::Node => {
+                let record = verify::node_record(record).ok()?;
+                let key = record.get().key;
+                if self.0.len() < usize::try_from(limits::LINKS_MAX).unwrap_or(0) {
+                    self.0.insert(key.node_id(), key);
+                }
+                Some(PeerSaid::Node(Attested::known(record).boxed()))
+            }
+            RecordKind::Agent => {
+                let host = AgentRecord::read(record.body()).ok()?.host;
+                let key = self.0.get(&host).copied().or_else(|| shared.keys.find(host.agent()))?;
+                let record = verify::agent_record(record, &key).ok()?;
+                Some(PeerSaid::Agent(Attested::known(record).boxed()))
+            }
+        }
+    }
+}

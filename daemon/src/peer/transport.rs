@@ -1,0 +1,85 @@
+//! How QUIC is set up: windows, time-outs, certificates, the UDP socket. No 0-RTT, no tickets, no datagrams, no
+//! migration, and none of quinn's own ways to make a configuration, which would switch some of them on.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use keys::tls::{Shown, Trust, dialer, listener};
+use proto::{NodeId, limits};
+use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
+use quinn::{ClientConfig, EndpointConfig, IdleTimeout, ServerConfig, TransportConfig, VarInt};
+use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::StartError;
+use crate::clock::duration;
+
+/// What both ends of a link use.
+pub(crate) fn transport() -> TransportConfig {
+    let mut config = TransportConfig::default();
+    config.max_concurrent_bidi_streams(VarInt::from_u32(1));
+    config.max_concurrent_uni_streams(VarInt::from_u32(limits::UNI_STREAMS_MAX));
+    config.stream_receive_window(VarInt::from_u32(limits::STREAM_WINDOW_BYTES));
+    config.receive_window(VarInt::from_u32(limits::LINK_WINDOW_BYTES));
+    config.send_window(limits::SEND_WINDOW_BYTES);
+    config.datagram_receive_buffer_size(None);
+    config.max_idle_timeout(IdleTimeout::try_from(duration(limits::LINK_IDLE)).ok());
+    config.keep_alive_interval(Some(duration(limits::LINK_KEEPALIVE)));
+    config
+}
+
+/// Whom a listener lets in: the nodes of the configuration.
+pub(crate) fn server(
+    shown: &Shown,
+    nodes: BTreeSet<NodeId>,
+    transport: Arc<TransportConfig>,
+) -> Result<ServerConfig, StartError> {
+    let tls = QuicServerConfig::try_from(listener(shown, Trust::Pinned(nodes))?);
+    let mut config = ServerConfig::with_crypto(Arc::new(tls.map_err(|_| StartError::NoInitialCipher)?));
+    config.transport_config(transport);
+    config.migration(false);
+    config.max_incoming(limits::INCOMING_MAX);
+    Ok(config)
+}
+
+/// How one peer is dialed. Nobody else can answer.
+pub(crate) fn client(
+    shown: &Shown,
+    meant: NodeId,
+    transport: Arc<TransportConfig>,
+) -> Result<ClientConfig, StartError> {
+    let tls = QuicClientConfig::try_from(dialer(shown, meant)?);
+    let mut config = ClientConfig::new(Arc::new(tls.map_err(|_| StartError::NoInitialCipher)?));
+    config.transport_config(transport);
+    Ok(config)
+}
+
+/// The UDP socket with buffers as large as the system lets us have, and the endpoint over it.
+pub(crate) fn endpoint(address: SocketAddr, server: Option<ServerConfig>) -> Result<quinn::Endpoint, StartError> {
+    let failed = |source: io::Error| {
+        let is_taken = source.kind() == io::ErrorKind::AddrInUse;
+        if is_taken { StartError::PortInUse { address } } else { StartError::Listen { address, source } }
+    };
+    let socket = udp_socket(address).map_err(failed)?;
+    quinn::Endpoint::new(EndpointConfig::default(), server, socket, Arc::new(quinn::TokioRuntime)).map_err(failed)
+}
+
+fn udp_socket(address: SocketAddr) -> io::Result<std::net::UdpSocket> {
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+    if address.is_ipv6() {
+        // Best effort: [::] then takes IPv4 too.
+        drop(socket.set_only_v6(false));
+    }
+    for (what, set) in [
+        ("receive", socket.set_recv_buffer_size(limits::UDP_BUFFER_BYTES)),
+        ("send", socket.set_send_buffer_size(limits::UDP_BUFFER_BYTES)),
+    ] {
+        if let Err(error) = set {
+            tracing::debug!(what, %error, "a UDP buffer stays as it was");
+        }
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    Ok(socket.into())
+}

@@ -1,0 +1,232 @@
+//! Tables that many tasks read at once. Each gives out copies or shared handles, never a guard, so that none is held
+//! over an await.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use dashmap::DashMap;
+use keys::{AgentKey, NodeKey, Prekeys, PublicKey};
+use mesh::{ClientId, LinkId, Outgoing};
+use parking_lot::Mutex;
+use proto::link::ControlMessage;
+use proto::{AgentId, Name, NodeId};
+use tokio::sync::{Notify, mpsc};
+
+/// What a client is told.
+#[derive(Debug)]
+pub(crate) enum ToClient {
+    /// A frame to be made.
+    Frame(Box<Outgoing>, IsDelivery),
+    /// One that is made already.
+    Made(Bytes),
+    /// Nothing follows: disconnect once all is written.
+    Goodbye,
+}
+
+impl ToClient {
+    pub(crate) fn outgoing(&self) -> Option<&Outgoing> {
+        match self {
+            Self::Frame(outgoing, _) => Some(outgoing),
+            Self::Made(_) | Self::Goodbye => None,
+        }
+    }
+}
+
+/// Whether a frame counts against the client's room.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct IsDelivery(pub(crate) bool);
+
+/// One connection at the agents' door.
+#[derive(Clone, Debug)]
+pub(crate) struct SessionHandle {
+    pub(crate) frames: mpsc::Sender<ToClient>,
+    /// Ends it at once, with whatever is not written.
+    pub(crate) cut: Arc<Notify>,
+}
+
+/// All connections at the agents' door.
+#[derive(Default, Debug)]
+pub(crate) struct Sessions(DashMap<ClientId, SessionHandle>);
+
+impl Sessions {
+    pub(crate) fn insert(&self, client: ClientId, handle: SessionHandle) {
+        self.0.insert(client, handle);
+    }
+
+    pub(crate) fn remove(&self, client: ClientId) -> Option<SessionHandle> {
+        self.0.remove(&client).map(|(_, handle)| handle)
+    }
+
+    /// Hands something to a client. One that does not read until its queue is full is cut off.
+    pub(crate) fn tell(&self, client: ClientId, said: ToClient) {
+        let Some(handle) = self.0.get(&client).map(|handle| handle.clone()) else { return };
+        if let Err(mpsc::error::TrySendError::Full(_)) = handle.frames.try_send(said) {
+            tracing::warn!(client = client.0, "a client does not read what it is told, and is disconnected");
+            self.remove(client);
+            handle.cut.notify_one();
+        }
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    /// All of them, at this moment.
+    pub(crate) fn all(&self) -> Vec<SessionHandle> {
+        self.0.iter().map(|entry| entry.value().clone()).collect()
+    }
+}
+
+/// What a link's writer is given.
+#[derive(Debug)]
+pub(crate) enum ToLink {
+    /// A frame to be made, and the prekey to seal it to.
+    Frame(Box<Outgoing>, Option<[u8; 32]>),
+    /// Nothing follows: close once all is sent.
+    Goodbye,
+}
+
+impl ToLink {
+    pub(crate) fn outgoing(&self) -> Option<&Outgoing> {
+        match self {
+            Self::Frame(outgoing, _) => Some(outgoing),
+            Self::Goodbye => None,
+        }
+    }
+}
+
+/// One link that said HELLO.
+#[derive(Clone, Debug)]
+pub(crate) struct LinkHandle {
+    pub(crate) frames: mpsc::Sender<ToLink>,
+    pub(crate) control: mpsc::Sender<ControlMessage>,
+    pub(crate) connection: quinn::Connection,
+}
+
+/// All links.
+#[derive(Default, Debug)]
+pub(crate) struct Links(DashMap<LinkId, LinkHandle>);
+
+impl Links {
+    pub(crate) fn insert(&self, link: LinkId, handle: LinkHandle) {
+        self.0.insert(link, handle);
+    }
+
+    pub(crate) fn remove(&self, link: LinkId) {
+        self.0.remove(&link);
+    }
+
+    pub(crate) fn find(&self, link: LinkId) -> Option<LinkHandle> {
+        self.0.get(&link).map(|handle| handle.clone())
+    }
+
+    pub(crate) fn all(&self) -> Vec<LinkHandle> {
+        self.0.iter().map(|entry| entry.value().clone()).collect()
+    }
+}
+
+/// What is known of a peer beside what the core knows: for `status`.
+#[derive(Default, Debug)]
+pub(crate) struct PeerBoard {
+    pub(crate) sent_messages: AtomicU64,
+    pub(crate) sent_bytes: AtomicU64,
+    pub(crate) received_messages: AtomicU64,
+    pub(crate) received_bytes: AtomicU64,
+    /// Frames that were dropped: not verified, not for us, or not to be opened.
+    pub(crate) dropped: AtomicU64,
+    pub(crate) said: Mutex<PeerSpeech>,
+}
+
+/// The part of it that changes seldom.
+#[derive(Default, Debug)]
+pub(crate) struct PeerSpeech {
+    /// Where it is, or was last.
+    pub(crate) address: String,
+    /// Why the last dial or link came to its end.
+    pub(crate) last_error: String,
+    pub(crate) connection: Option<quinn::Connection>,
+}
+
+impl PeerBoard {
+    pub(crate) fn note_sent(&self, frames: u64, bytes: usize) {
+        self.sent_messages.fetch_add(frames, Ordering::Relaxed);
+        self.sent_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn note_received(&self, bytes: usize) {
+        self.received_messages.fetch_add(1, Ordering::Relaxed);
+        self.received_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn note_dropped(&self) {
+        self.dropped.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// The board of each peer.
+#[derive(Default, Debug)]
+pub(crate) struct Peers(DashMap<NodeId, Arc<PeerBoard>>);
+
+impl Peers {
+    /// A peer's board. Only configured peers get this far, so the table stays as small as the configuration.
+    pub(crate) fn board(&self, peer: NodeId) -> Arc<PeerBoard> {
+        Arc::clone(&self.0.entry(peer).or_default())
+    }
+}
+
+/// Keys by which frames of other agents are verified, decoded once.
+#[derive(Default, Debug)]
+pub(crate) struct PublicKeys(DashMap<AgentId, PublicKey>);
+
+impl PublicKeys {
+    pub(crate) fn learn(&self, key: PublicKey) {
+        self.0.insert(key.id(), key);
+    }
+
+    pub(crate) fn find(&self, id: AgentId) -> Option<PublicKey> {
+        self.0.get(&id).map(|key| *key)
+    }
+}
+
+/// The key of an agent that lives here, or of the node itself.
+#[derive(Debug)]
+pub(crate) enum SigningKey {
+    /// An agent's.
+    Agent(Box<AgentKey>),
+    /// The node's, where it speaks as an agent.
+    Node(Arc<NodeKey>),
+}
+
+impl SigningKey {
+    pub(crate) fn as_agent(&self) -> &AgentKey {
+        match self {
+            Self::Agent(key) => key,
+            Self::Node(key) => key.as_agent(),
+        }
+    }
+}
+
+/// An agent whose frames are signed and opened here.
+#[derive(Debug)]
+pub(crate) struct Hosted {
+    pub(crate) key: SigningKey,
+    pub(crate) prekeys: Mutex<Prekeys>,
+    pub(crate) name: Name,
+}
+
+/// All of them.
+#[derive(Default, Debug)]
+pub(crate) struct HostedAgents(DashMap<AgentId, Arc<Hosted>>);
+
+impl HostedAgents {
+    pub(crate) fn insert(&self, key: SigningKey, name: Name) {
+        let id = key.as_agent().id();
+        let hosted = Hosted { key, prekeys: Mutex::new(Prekeys::new(id)), name };
+        self.0.insert(id, Arc::new(hosted));
+    }
+
+    pub(crate) fn find(&self, id: AgentId) -> Option<Arc<Hosted>> {
+        self.0.get(&id).map(|hosted| Arc::clone(&hosted))
+    }
+}

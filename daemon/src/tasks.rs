@@ -1,0 +1,72 @@
+//! Tasks with names, so that none is lost: each is joined, and one that panics is told by its name.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
+
+/// What runs until its owner stops it.
+#[derive(Default, Debug)]
+pub(crate) struct Tasks {
+    running: Mutex<Running>,
+}
+
+#[derive(Default, Debug)]
+struct Running {
+    set: JoinSet<()>,
+    /// Of those that have not been joined. Never walked through.
+    names: HashMap<Id, &'static str>,
+}
+
+impl Tasks {
+    pub(crate) fn spawn(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) -> AbortHandle {
+        let mut running = self.running.lock();
+        running.reap();
+        let handle = running.set.spawn(task);
+        running.names.insert(handle.id(), name);
+        handle
+    }
+
+    pub(crate) fn spawn_blocking(&self, name: &'static str, work: impl FnOnce() + Send + 'static) {
+        let mut running = self.running.lock();
+        running.reap();
+        let handle = running.set.spawn_blocking(work);
+        running.names.insert(handle.id(), name);
+    }
+
+    /// Waits for all that is running, and ends by force what takes longer than `patience`. Says whether none did.
+    pub(crate) async fn finish(&self, patience: Duration) -> bool {
+        let mut set = std::mem::take(&mut self.running.lock().set);
+        let all = async {
+            while let Some(ended) = set.join_next_with_id().await {
+                self.running.lock().told(ended);
+            }
+        };
+        let in_time = tokio::time::timeout(patience, all).await.is_ok();
+        if !in_time {
+            set.shutdown().await;
+        }
+        in_time
+    }
+}
+
+impl Running {
+    fn reap(&mut self) {
+        while let Some(ended) = self.set.try_join_next_with_id() {
+            self.told(ended);
+        }
+    }
+
+    fn told(&mut self, ended: Result<(Id, ()), JoinError>) {
+        let id = match &ended {
+            Ok((id, ())) => *id,
+            Err(error) => error.id(),
+        };
+        let name = self.names.remove(&id).unwrap_or("?");
+        if ended.is_err_and(|error| error.is_panic()) {
+            tracing::error!(task = name, "a task panicked");
+        }
+    }
+}

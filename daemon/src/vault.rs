@@ -1,0 +1,219 @@
+//! The state directory: which file is where, and who may read it. It opens no store and decides nothing about keys
+//! but where they lie.
+//!
+//! ```text
+//! identity/node.key  identity/credential.key  identity/name
+//! agents/<uid>/<name>.key
+//! store/                     the journal
+//! store-keys/<day>.key       the key of a day, wrapped by the credential
+//! ```
+
+use std::collections::BTreeMap;
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use keys::store_key::{Credential, StoreKey};
+use keys::vault::{self, VaultError};
+use keys::{AgentKey, NodeKey};
+use proto::{Name, NodeId, limits};
+use store::{FileDisk, Store, StoreError};
+
+use crate::StartError;
+
+/// A state directory whose folders are there.
+#[derive(Clone, Debug)]
+pub struct StateDir {
+    root: PathBuf,
+}
+
+/// Who this node is.
+#[derive(Debug)]
+pub(crate) struct Identity {
+    pub(crate) node: Arc<NodeKey>,
+    pub(crate) credential: Credential,
+    /// It was made just now.
+    pub(crate) is_new: bool,
+}
+
+/// The key of an agent, and whose it is.
+#[derive(Debug)]
+pub(crate) struct KeptAgent {
+    pub(crate) uid: u32,
+    pub(crate) name: Name,
+    pub(crate) key: AgentKey,
+}
+
+const KEY: &str = "key";
+
+impl StateDir {
+    /// Makes the identity of a node, and its empty journal, if they are not there. Says who the node is.
+    pub fn init(root: &Path, name: Option<&Name>) -> Result<NodeId, StartError> {
+        let state = Self::open(root)?;
+        if !state.node_key().exists() {
+            state.open_identity()?;
+        }
+        if let Some(name) = name {
+            let path = state.root.join("identity/name");
+            std::fs::write(&path, format!("{name}\n")).map_err(|source| StartError::State { path, source })?;
+        }
+        Ok(vault::load_node(&state.node_key())?.id())
+    }
+
+    pub(crate) fn open(root: &Path) -> Result<Self, StartError> {
+        for folder in [root.to_owned(), root.join("identity"), root.join("agents"), root.join("store-keys")] {
+            make_folder(&folder).map_err(|source| StartError::State { path: folder, source })?;
+        }
+        Ok(Self { root: root.into() })
+    }
+
+    /// The journal's folder, locked: whoever holds this is the only daemon here.
+    fn lock(&self) -> Result<FileDisk, StartError> {
+        FileDisk::open(&self.store()).map_err(|source| {
+            if matches!(source, StoreError::Locked) {
+                return StartError::StateInUse { state: self.root.clone() };
+            }
+            StartError::Journal { path: self.store(), source }
+        })
+    }
+
+    /// Loads who this node is, or makes it, with an empty journal: one that is made together with the identity is not
+    /// one that was lost. The journal's folder stays locked.
+    pub(crate) fn open_identity(&self) -> Result<(Identity, FileDisk), StartError> {
+        let disk = self.lock()?;
+        let identity = self.identity()?;
+        if !identity.is_new {
+            return Ok((identity, disk));
+        }
+        let made = Store::open(disk, &store_options()?).and_then(|(store, _)| store.close());
+        made.map_err(|source| StartError::Journal { path: self.store(), source })?;
+        Ok((identity, self.lock()?))
+    }
+
+    fn identity(&self) -> Result<Identity, StartError> {
+        let credential_path = self.root.join("identity/credential.key");
+        let (node, is_new) = match vault::load_node(&self.node_key()) {
+            Ok(node) => (node, false),
+            Err(VaultError::Missing { .. }) => {
+                let node = NodeKey::make()?;
+                vault::save_node(&self.node_key(), &node)?;
+                (node, true)
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let credential = match vault::load_credential(&credential_path) {
+            Ok(credential) => credential,
+            Err(VaultError::Missing { .. }) => {
+                let credential = Credential::make()?;
+                vault::save_credential(&credential_path, &credential)?;
+                credential
+            }
+            Err(error) => return Err(error.into()),
+        };
+        Ok(Identity { node: Arc::new(node), credential, is_new })
+    }
+
+    pub(crate) fn store(&self) -> PathBuf {
+        self.root.join("store")
+    }
+
+    fn node_key(&self) -> PathBuf {
+        self.root.join("identity/node.key")
+    }
+
+    /// The keys of all agents that live here.
+    pub(crate) fn agents(&self) -> Result<Vec<KeptAgent>, StartError> {
+        let mut found = Vec::new();
+        for (folder, uid) in entries(&self.root.join("agents"))? {
+            let Ok(uid) = uid.parse() else { continue };
+            for (path, file) in entries(&folder)? {
+                let name = file.strip_suffix(".key").and_then(|name| name.parse().ok());
+                if let Some(name) = name {
+                    found.push(KeptAgent { uid, name, key: vault::load_agent(&path)? });
+                }
+            }
+        }
+        found.sort_by(|a, b| (a.uid, &a.name).cmp(&(b.uid, &b.name)));
+        Ok(found)
+    }
+
+    /// Makes and keeps the key of an agent. One that is there already is taken: it was made for the same name.
+    pub(crate) fn make_agent(&self, uid: u32, name: &Name) -> Result<AgentKey, StartError> {
+        let folder = self.root.join("agents").join(uid.to_string());
+        make_folder(&folder).map_err(|source| StartError::State { path: folder.clone(), source })?;
+        let path = folder.join(format!("{name}.{KEY}"));
+        let key = AgentKey::make()?;
+        match vault::save_agent(&path, &key) {
+            Ok(()) => Ok(key),
+            Err(VaultError::Exists { path }) => Ok(vault::load_agent(&path)?),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// All keys of days, opened.
+    pub(crate) fn day_keys(&self, credential: &Credential) -> Result<BTreeMap<u64, StoreKey>, StartError> {
+        let mut found = BTreeMap::new();
+        for (path, file) in entries(&self.root.join("store-keys"))? {
+            let Some(day) = file.strip_suffix(".key").and_then(|day| day.parse().ok()) else { continue };
+            let wrapped = std::fs::read(&path).map_err(|source| StartError::State { path: path.clone(), source })?;
+            let key = StoreKey::unwrap(&wrapped, credential, day).map_err(|_| StartError::DayKey {
+                path,
+                why: "was damaged, or belongs to another identity/credential.key",
+            })?;
+            found.insert(day, key);
+        }
+        Ok(found)
+    }
+
+    /// Keeps the key of a day before anything is sealed with it.
+    pub(crate) fn save_day_key(&self, day: u64, key: &StoreKey, credential: &Credential) -> std::io::Result<()> {
+        let wrapped = key.wrap(credential, day).map_err(std::io::Error::other)?;
+        let path = self.day_key(day);
+        let beside = path.with_extension("new");
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
+        file.write_all(&wrapped)?;
+        file.sync_all()?;
+        std::fs::rename(&beside, &path)?;
+        File::open(self.root.join("store-keys"))?.sync_all()
+    }
+
+    /// Erases the key of a day, and with it all that could still be read of that day.
+    pub(crate) fn erase_day_key(&self, day: u64) -> std::io::Result<()> {
+        match std::fs::remove_file(self.day_key(day)) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+            Ok(()) | Err(_) => File::open(self.root.join("store-keys"))?.sync_all(),
+        }
+    }
+
+    pub(crate) fn day_key(&self, day: u64) -> PathBuf {
+        self.root.join("store-keys").join(format!("{day}.{KEY}"))
+    }
+}
+
+/// How the journal is opened, or made.
+pub(crate) fn store_options() -> Result<store::Options, StartError> {
+    let mut new_id = [0; 16];
+    getrandom::fill(&mut new_id).map_err(|_| StartError::NoRandomness)?;
+    Ok(store::Options::new(new_id, limits::JOURNAL_LIMIT_BYTES))
+}
+
+/// Makes a folder, and those above it, for their owner alone. One that is there stays as it is.
+fn make_folder(folder: &Path) -> std::io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}
+
+/// What lies in a folder, with names that are text.
+fn entries(folder: &Path) -> Result<Vec<(PathBuf, String)>, StartError> {
+    let state = |source| StartError::State { path: folder.into(), source };
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(state)? {
+        let entry = entry.map_err(state)?;
+        if let Ok(name) = entry.file_name().into_string() {
+            found.push((entry.path(), name));
+        }
+    }
+    found.sort();
+    Ok(found)
+}
