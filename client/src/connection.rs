@@ -138,7 +138,7 @@ impl Connection {
                 Ok(()) => ClientError::Closed,
                 Err(why) => why,
             };
-            if matches!(why, ClientError::Closed) {
+            if matches!(why, ClientError::Closed | ClientError::TakenOver) {
                 return shared.close_with(&why);
             }
             shared.lock().lose(&ClientError::Disconnected);
@@ -226,9 +226,13 @@ impl Connection {
         let now = Instant::now();
         let mut state = self.shared.lock();
         let mut arrivals = 0_usize;
+        let mut is_over = false;
         loop {
             match Frame::take(&mut self.arrived, Boundary::Down) {
-                Ok(frame) => arrivals += self.give(&mut state, frame, now),
+                Ok(frame) => match self.give(&mut state, frame, now) {
+                    Some(more) => arrivals += more,
+                    None => is_over = true,
+                },
                 Err(HeaderError::Short { missing }) => {
                     self.arrived.reserve(missing);
                     break;
@@ -240,16 +244,18 @@ impl Connection {
         for _ in 0..arrivals {
             self.shared.arrivals.notify_one();
         }
-        Ok(())
+        if is_over { Err(ClientError::TakenOver) } else { Ok(()) }
     }
 
-    fn give(&self, state: &mut State, frame: Frame, now: Instant) -> usize {
+    /// How many messages are new; `None` if another client has the name.
+    fn give(&self, state: &mut State, frame: Frame, now: Instant) -> Option<usize> {
         match state.take(frame, now) {
-            Taken::Done => 0,
-            Taken::Arrived => 1,
+            Taken::Done => Some(0),
+            Taken::Arrived => Some(1),
+            Taken::Over => None,
             Taken::Dropped { comes_again } => {
                 let _ = self.shared.events.send(Event::Dropped { comes_again });
-                0
+                Some(0)
             }
         }
     }

@@ -70,6 +70,10 @@ pub enum ClientError {
     /// The agent was detached. Nothing was sent.
     #[error("the agent is detached")]
     Closed,
+    /// Another client of the same user attached as this agent. What was held here is void; attaching again would only
+    /// take it back.
+    #[error("another client has attached as this agent")]
+    TakenOver,
     /// The daemon said something that the contract does not allow: one of the two versions is wrong.
     #[error("the daemon broke the protocol: {what}")]
     Protocol {
@@ -100,6 +104,7 @@ impl ClientError {
             | Self::NotAsked
             | Self::Unanswered
             | Self::Closed
+            | Self::TakenOver
             | Self::Protocol { .. }
             | Self::System { .. } => None,
         }

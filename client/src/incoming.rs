@@ -2,7 +2,7 @@
 //! the acknowledgement of an outcome that was given away.
 
 use proto::metadata::Key;
-use proto::{Content, DoorEvent, ErrorCode, Frame, MessageType, Receipt, limits};
+use proto::{Content, DoorEvent, ErrorCode, Frame, MessageId, MessageType, Receipt, limits};
 use tokio::time::Instant;
 
 use crate::ClientError;
@@ -19,6 +19,8 @@ pub(crate) enum Taken {
     Arrived,
     /// There was no room for it. A durable one comes again.
     Dropped { comes_again: bool },
+    /// Another client has the name.
+    Over,
 }
 
 impl State {
@@ -49,6 +51,8 @@ impl State {
                 self.told(&content);
                 Taken::Done
             }
+            // It is about no message, but about being attached at all.
+            Some(DoorEvent::Refused) if header.id() == MessageId::new(0) => Taken::Over,
             Some(DoorEvent::Refused) => {
                 self.refused(&content);
                 Taken::Done

@@ -172,6 +172,7 @@ impl From<ClientError> for Failure {
             ClientError::NotAsked
             | ClientError::Unanswered
             | ClientError::Closed
+            | ClientError::TakenOver
             | ClientError::Protocol { .. }
             | ClientError::System { .. }
             | _ => Self::new(Exit::Failed, words),

@@ -12,7 +12,7 @@ use proto::limits::{
 };
 use proto::metadata::Key;
 use proto::record::{AgentRecord, Known};
-use proto::{AgentId, Content, DoorEvent, ErrorCode, Name, PrekeyId, Verified};
+use proto::{AgentId, Content, ContentType, DoorEvent, ErrorCode, MessageId, Name, PrekeyId, Verified};
 
 use crate::directory::Found;
 use crate::effect::{Control, Effect};
@@ -265,6 +265,7 @@ impl Node {
         if let Some(older) = before {
             if older != asked.client {
                 self.forget_attached(older, agent);
+                self.say_taken_over(older, agent, step);
             }
             if self.rules.hold(Rule::TakeoverVoidsNumbers) || older == asked.client {
                 self.take_back_all(agent, older);
@@ -282,6 +283,16 @@ impl Node {
         };
         self.answer(asked, &reply, step);
         self.pump_mailbox(agent, step);
+    }
+
+    /// Whoever was attached hears that it is no more, and why. A client that is attached as nobody else is let go.
+    fn say_taken_over(&mut self, older: ClientId, agent: AgentId, step: &mut Step<'_>) {
+        let asked = Asked { client: older, source: agent, id: MessageId::new(0), content_type: ContentType::None };
+        let words = "another client of the same user has attached as this agent";
+        self.refuse(asked, Failure::new(ErrorCode::POLICY, words), step);
+        if self.clients.all.get(&older).is_some_and(|client| client.agents.is_empty()) {
+            step.ask(Effect::Disconnect { client: older });
+        }
     }
 
     /// A new prekey, a day before the last one ends; and one at each start, for the secrets of the last run are gone.

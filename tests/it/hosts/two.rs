@@ -118,3 +118,21 @@ async fn await_known(agent: &Agent, address: &str) {
     }
     panic!("{address} does not become known");
 }
+
+#[test]
+fn a_second_client_of_the_same_user_takes_a_name_over_and_the_first_one_is_told() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut host = Host::make(folder.path(), "alpha");
+    host.configure(&[]);
+    host.start();
+    runtime().block_on(async {
+        let first = Agent::attach("reader").socket(host.socket()).await.expect("attached");
+        let second = Agent::attach("reader").socket(host.socket()).await.expect("attached");
+        let told = tokio::time::timeout(Duration::from_secs(5), first.recv()).await.expect("in time");
+        assert!(matches!(told, Err(client::ClientError::TakenOver)), "{told:?}");
+        let writer = Agent::attach("writer").socket(host.socket()).await.expect("attached");
+        writer.send("reader", "hello", "there").await.expect("accepted");
+        let got = tokio::time::timeout(Duration::from_secs(5), second.recv()).await.expect("in time");
+        assert!(matches!(got, Ok(client::Incoming::Delivery(_))), "{got:?}");
+    });
+}

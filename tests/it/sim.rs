@@ -1,0 +1,133 @@
+//! The delivery contract, on the real core in a simulated world: thousands of seeded lives, and the proof that each
+//! rule of the contract is watched.
+//!
+//! `AICP_SEEDS` says how many lives, `AICP_SEED` which one alone; `docs/SIMULATION.md` has the rest.
+
+use std::fmt::Write;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+
+use mesh::Rule;
+use sim::{BY_HAND, Report, Shape, Tally, hunt, live};
+
+/// Lives by default.
+const SEEDS: u64 = 2000;
+/// One in so many is lived twice.
+const TWICE: u64 = 10;
+const THREADS: u64 = 2;
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+#[test]
+fn thousands_of_seeded_lives_keep_every_promise_and_repeat_exactly() {
+    if let Some(seed) = number("AICP_SEED") {
+        let report = live(seed, &Shape::of_seed(seed), None, true);
+        assert!(report.faults.is_empty(), "{}", in_words(&report));
+        return;
+    }
+    let seeds = number("AICP_SEEDS").unwrap_or(SEEDS);
+    let next = AtomicU64::new(0);
+    let tried = thread::scope(|scope| {
+        let lives: Vec<_> = (0..THREADS).map(|_| scope.spawn(|| lives(&next, seeds))).collect();
+        lives.into_iter().map(|life| life.join().expect("no life panics")).collect::<Vec<_>>()
+    });
+    let all: Vec<Tally> = tried.into_iter().flatten().collect();
+    if seeds >= SEEDS {
+        assert_tried(&all);
+    }
+}
+
+fn lives(next: &AtomicU64, seeds: u64) -> Vec<Tally> {
+    let mut tallies = Vec::new();
+    loop {
+        let seed = next.fetch_add(1, Ordering::Relaxed);
+        if seed >= seeds {
+            return tallies;
+        }
+        let shape = Shape::of_seed(seed);
+        let report = live(seed, &shape, None, false);
+        if !report.faults.is_empty() {
+            next.store(seeds, Ordering::Relaxed);
+            panic!("{}", in_words(&live(seed, &shape, None, true)));
+        }
+        if seed.is_multiple_of(TWICE) {
+            let again = live(seed, &shape, None, false);
+            assert_eq!(again.trace, report.trace, "seed {seed} does not repeat itself");
+        }
+        tallies.push(report.tally);
+    }
+}
+
+/// What was broken, what happened to the message, and how to see it again.
+fn in_words(report: &Report) -> String {
+    let mut words = format!("seed {} ({}):\n", report.seed, report.shape);
+    for line in report.history() {
+        let _ = writeln!(words, "{line}");
+    }
+    for fault in &report.faults {
+        let _ = writeln!(words, "{fault}");
+    }
+    let _ = write!(words, "again: AICP_SEED={} cargo test -p aicp-tests --test it seeded_lives", report.seed);
+    words
+}
+
+/// A test that tries nothing finds nothing.
+fn assert_tried(all: &[Tally]) {
+    let sum = |of: fn(&Tally) -> u64| all.iter().map(of).sum::<u64>();
+    let counts = [
+        ("accepted", sum(|t| t.accepted), 50_000),
+        ("handled", sum(|t| t.handled), 50_000),
+        ("ended", sum(|t| t.ended), 20_000),
+        ("marked", sum(|t| t.marked), 5000),
+        ("renumbered", sum(|t| t.renumbered), 100),
+        ("once", sum(|t| t.once), 5000),
+        ("unfit", sum(|t| t.unfit), 300),
+        ("crashes", sum(|t| t.crashes), 2000),
+        ("kills", sum(|t| t.kills), 1000),
+        ("stops", sum(|t| t.stops), 1000),
+        ("stores lost", sum(|t| t.stores_lost), 200),
+        ("rollbacks", sum(|t| t.rollbacks), 500),
+        ("take-overs", sum(|t| t.takeovers), 1000),
+        ("cuts", sum(|t| t.cuts), 1000),
+        ("old prekeys", sum(|t| t.old_prekeys), 5000),
+        ("late frames", sum(|t| t.late_frames), 2000),
+    ];
+    for (what, count, least) in counts {
+        assert!(count >= least, "{what}: {count} only, of {counts:?}");
+    }
+}
+
+#[test]
+fn schedules_by_hand_keep_every_promise() {
+    for schedule in BY_HAND {
+        for seed in 0..5 {
+            let world = (schedule.live)(seed, None);
+            assert!(world.faults().is_empty(), "{}, seed {seed}: {:#?}", schedule.name, world.faults());
+        }
+    }
+}
+
+#[test]
+fn a_rule_that_is_left_out_is_missed() {
+    let missed = thread::scope(|scope| {
+        let halves = Rule::ALL.chunks(Rule::ALL.len().div_ceil(2));
+        let hunts: Vec<_> = halves.map(|rules| scope.spawn(move || not_found(rules))).collect();
+        hunts.into_iter().flat_map(|hunt| hunt.join().expect("no hunt panics")).collect::<Vec<_>>()
+    });
+    assert!(missed.is_empty(), "nothing breaks without {missed:?}");
+}
+
+fn not_found(rules: &[Rule]) -> Vec<Rule> {
+    let print = number("AICP_RULES").is_some();
+    let mut missed = Vec::new();
+    for rule in rules {
+        match hunt(*rule, 0) {
+            Some(found) if print => println!("{rule:?}: {:?}: {}", found.finder, found.fault),
+            Some(_) => {}
+            None => missed.push(*rule),
+        }
+    }
+    missed
+}
