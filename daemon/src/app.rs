@@ -185,7 +185,8 @@ fn options(
         uid: rustix::process::geteuid().as_raw(),
     };
     let addresses = addresses(&config.mesh, listens_on);
-    Options { node, addresses, peers: peers.collect(), agents, hops: config.mesh.hops }
+    let rules = mesh::Rules::default();
+    Options { node, addresses, peers: peers.collect(), agents, hops: config.mesh.hops, rules }
 }
 
 /// What stands in our record: what the operator says, or the address that is listened on if it is one.

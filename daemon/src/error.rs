@@ -28,9 +28,20 @@ pub enum StartError {
         /// What the operating system said.
         source: std::io::Error,
     },
-    /// A key file is missing, damaged, or open to others.
+    /// Others can read a key.
+    #[error(
+        "others can read {} (mode {mode:04o}), and it is a secret key\n  fix: chmod 600 {}",
+        path.display(), path.display()
+    )]
+    OpenKey {
+        /// The key's file.
+        path: PathBuf,
+        /// Its mode.
+        mode: u32,
+    },
+    /// A key file is missing, damaged, or not ours.
     #[error("a key cannot be used: {0}")]
-    Key(#[from] VaultError),
+    Key(VaultError),
     /// The key of a day cannot be opened, or is not there.
     #[error(
         "{}: {why}, so messages of that day cannot be read\n  fix: restore identity/credential.key and store-keys/ \
@@ -111,6 +122,21 @@ pub enum StartError {
     /// A thread cannot be started.
     #[error("a thread cannot be started: {0}")]
     Thread(std::io::Error),
+}
+
+impl From<VaultError> for StartError {
+    fn from(error: VaultError) -> Self {
+        match error {
+            VaultError::Loose { path, mode, .. } if path.is_file() => Self::OpenKey { path, mode },
+            error @ (VaultError::Missing { .. }
+            | VaultError::Loose { .. }
+            | VaultError::NotOurs { .. }
+            | VaultError::NotAFile { .. }
+            | VaultError::Damaged { .. }
+            | VaultError::Exists { .. }
+            | VaultError::Io { .. }) => Self::Key(error),
+        }
+    }
 }
 
 impl From<keys::NoRandomness> for StartError {

@@ -197,9 +197,8 @@ pub struct Options {
     pub agents: Vec<HostedAgent>,
     /// How far its messages may travel.
     pub hops: u8,
-    /// A rule that is left out, for the simulator to find the fault.
-    #[cfg(feature = "faults")]
-    pub without: Option<crate::Rule>,
+    /// The rules that it follows.
+    pub rules: crate::Rules,
 }
 
 /// What the journal held.

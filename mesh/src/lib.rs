@@ -50,6 +50,6 @@ pub use input::{
     TransactionNumber,
 };
 pub use node::Node;
-pub use rules::Rule;
+pub use rules::{Rule, Rules};
 pub use summary::{AgentSummary, PeerState, PeerSummary, Stats, Summary};
 pub use time::{Deadline, Mono, Now, Wall, millis};

@@ -77,15 +77,11 @@ impl Node {
         now: Now,
         effects: &mut Effects,
     ) -> Result<Self, PastError> {
-        #[cfg(feature = "faults")]
-        let rules = Rules { without: options.without };
-        #[cfg(not(feature = "faults"))]
-        let rules = Rules::default();
         let mut node = Self {
             me: options.node,
             addresses: options.addresses,
             hops: options.hops,
-            rules,
+            rules: options.rules,
             chance: Chance::new(seed),
             timers: Timers::default(),
             ledger: Ledger::new(past.highest),

@@ -99,14 +99,21 @@ rules! {
     DeliveredNotedAtCleanStop,
 }
 
-/// Which rules hold.
+/// Which rules hold: all of them, but in a test build that leaves one out.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Rules {
+pub struct Rules {
     #[cfg(feature = "faults")]
-    pub(crate) without: Option<Rule>,
+    without: Option<Rule>,
 }
 
 impl Rules {
+    /// All but one, for the simulator to find the fault.
+    #[cfg(feature = "faults")]
+    #[must_use]
+    pub const fn without(rule: Rule) -> Self {
+        Self { without: Some(rule) }
+    }
+
     #[cfg(feature = "faults")]
     pub(crate) fn hold(self, rule: Rule) -> bool {
         self.without != Some(rule)

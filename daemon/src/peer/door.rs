@@ -47,6 +47,9 @@ impl PeerDoor {
         }
         let certificate = self_signed(node, name)?;
         let shown = Shown::new(Arc::clone(node), certificate);
+        if let Err(error) = transport::warm_up(&shown, node.id()) {
+            tracing::debug!(%error, "TLS was not warmed up");
+        }
         let common = Arc::new(transport::transport());
         let mut targets = BTreeMap::new();
         for peer in &mesh.peers {

@@ -10,6 +10,7 @@ use keys::tls::{Shown, Trust, dialer, listener};
 use proto::{NodeId, limits};
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use quinn::{ClientConfig, EndpointConfig, IdleTimeout, ServerConfig, TransportConfig, VarInt};
+use rustls::pki_types::ServerName;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::StartError;
@@ -53,6 +54,30 @@ pub(crate) fn client(
     let mut config = ClientConfig::new(Arc::new(tls.map_err(|_| StartError::NoInitialCipher)?));
     config.transport_config(transport);
     Ok(config)
+}
+
+/// One handshake with ourselves, in memory: the first one in a process takes many times as long as all later ones.
+pub(crate) fn warm_up(shown: &Shown, us: NodeId) -> Result<(), rustls::Error> {
+    const FLIGHTS: usize = 4;
+    let name = ServerName::try_from("node.invalid").map_err(|_| rustls::Error::General("a name".into()))?;
+    let mut client = rustls::ClientConnection::new(Arc::new(dialer(shown, us)?), name)?;
+    let mut server = rustls::ServerConnection::new(Arc::new(listener(shown, Trust::Pinned(BTreeSet::from([us])))?))?;
+    let failed = |error: io::Error| rustls::Error::General(error.to_string());
+    for _ in 0..FLIGHTS {
+        let mut bytes = Vec::new();
+        while client.wants_write() {
+            client.write_tls(&mut bytes).map_err(failed)?;
+        }
+        server.read_tls(&mut bytes.as_slice()).map_err(failed)?;
+        server.process_new_packets()?;
+        bytes.clear();
+        while server.wants_write() {
+            server.write_tls(&mut bytes).map_err(failed)?;
+        }
+        client.read_tls(&mut bytes.as_slice()).map_err(failed)?;
+        client.process_new_packets()?;
+    }
+    Ok(())
 }
 
 /// The UDP socket with buffers as large as the system lets us have, and the endpoint over it.

@@ -1,0 +1,186 @@
+//! Schedules by hand: a world in which somebody decides what happens, instead of chance. What is not decided stays as
+//! quiet as it can be.
+
+use proto::metadata::{MetadataDraft, Stage};
+use proto::{AgentId, Boundary, ContentType, Draft, FlowId, MessageId, MessageType, Receipt, Sequence, Shape as Kind};
+
+use crate::account::{Key, PairKey};
+use crate::agent::{Act, Said};
+use crate::fault::Promise;
+use crate::forge;
+use crate::network::{Fate, Parcel};
+use crate::shape::{Handling, Shape};
+use crate::time::{SECOND, seconds};
+use crate::world::{Sent, What, World};
+
+/// What somebody says.
+#[derive(Clone, Copy, Debug)]
+pub struct Wish {
+    /// REQUEST or BROADCAST.
+    pub message_type: MessageType,
+    /// The last stage to hear of.
+    pub last: Stage,
+    /// Its sender waits for its end. Of a REQUEST it always does.
+    pub wants_end: bool,
+    /// It expires after that many ns.
+    pub life: Option<u64>,
+    /// Bytes of its body.
+    pub body_bytes: usize,
+}
+
+impl Wish {
+    /// A question.
+    pub const REQUEST: Self =
+        Self { message_type: MessageType::Request, last: Stage::Handled, wants_end: true, life: None, body_bytes: 20 };
+
+    /// Something that is told, and whose sender wants to know that it arrived.
+    pub const TOLD: Self = Self {
+        message_type: MessageType::Broadcast,
+        last: Stage::Stored,
+        wants_end: false,
+        life: None,
+        body_bytes: 20,
+    };
+}
+
+impl World {
+    /// Nodes with one agent each, all of whom know each other; everybody handles what comes at once.
+    #[must_use]
+    pub fn quiet(seed: u64, nodes: usize, without: Option<mesh::Rule>) -> Self {
+        let handling = Handling { respond: 0, pause_ms: 1, ..Handling::default() };
+        let shape = Shape { name: "by hand", nodes, agents: 1, handling, sync_ms: 2, ..Shape::CALM };
+        let mut world = Self::with(seed, shape, without);
+        world.run_for(seconds(3));
+        world
+    }
+
+    /// Somebody says something. It is on its way to the node when this returns.
+    pub fn submit(&mut self, from: usize, to: usize, wish: &Wish) -> Sent {
+        let id = MessageId::new(self.chance.number());
+        let destination = self.agent_id(to);
+        let node = self.agents.get(from).map_or(0, |agent| agent.node);
+        let wall = self.hosts.get(node).map_or(0, |host| host.wall(self.now));
+        let said = Said {
+            to: destination,
+            id,
+            message_type: wish.message_type,
+            content_type: ContentType::Octets,
+            last: wish.last,
+            wants_end: wish.wants_end,
+            expiry: wish.life.map(|life| wall.saturating_add(life)),
+            body: vec![7; wish.body_bytes],
+            times: 0,
+        };
+        self.plan(0, What::Act { agent: from, act: Act::Say(Box::new(said)) });
+        Sent { source: self.agent_id(from), destination, id }
+    }
+
+    /// What an agent does with deliveries from here on.
+    pub fn set_handling(&mut self, agent: usize, handling: Handling) {
+        if let Some(agent) = self.agents.get_mut(agent) {
+            agent.handling = handling;
+        }
+    }
+
+    /// An agent's process ends, and is not there for that many ns.
+    pub fn send_away(&mut self, agent: usize, length: u64) {
+        let until = self.now + length;
+        if let Some(agent) = self.agents.get_mut(agent) {
+            agent.away_until = until;
+        }
+        self.plan(0, What::Act { agent, act: Act::Die });
+    }
+
+    /// A second process attaches as the same agent.
+    pub fn take_over(&mut self, agent: usize) {
+        self.plan(0, What::Act { agent, act: Act::TakeOver });
+    }
+
+    /// Syncs of a node wait.
+    pub fn hold_syncs(&mut self, node: usize) {
+        if let Some(host) = self.hosts.get_mut(node) {
+            host.holds_syncs = true;
+        }
+    }
+
+    /// Syncs of a node go on.
+    pub fn release_syncs(&mut self, node: usize) {
+        if let Some(host) = self.hosts.get_mut(node) {
+            host.holds_syncs = false;
+            let incarnation = host.incarnation;
+            self.plan(0, What::SyncBegins { node, incarnation });
+        }
+    }
+
+    /// Decides about each frame from here on.
+    pub fn on_frames(&mut self, fates: impl FnMut(&Parcel, u64) -> Fate + 'static) {
+        self.fates = Some(Box::new(fates));
+    }
+
+    /// Frames go as they usually do again.
+    pub fn leave_frames(&mut self) {
+        self.fates = None;
+    }
+
+    /// Notes that something has not come about that should have.
+    pub fn must(&mut self, is_so: bool, what: &str) {
+        if !is_so {
+            self.model.fault(Promise::ItSettles, None, None, what);
+        }
+    }
+
+    /// The flow in which a message has its place at its source, and the place.
+    #[must_use]
+    pub fn place(&self, sent: Sent) -> Option<(FlowId, u32)> {
+        let node = self.home(sent.source)?;
+        let key = Key::message(sent.source, sent.destination, sent.id);
+        let places = self.model.accounts.get(node)?.asked.owned.get(&key)?;
+        places.values().next().map(|place| (place.flow, place.sequence))
+    }
+
+    /// A destination says STORED of what it has not. What left before is its to answer for; nothing else is.
+    pub fn forge_stored(&mut self, about: Sent, flow: FlowId, sequence: u32) {
+        let (Some(from), Some(to)) = (self.home(about.destination), self.home(about.source)) else { return };
+        let wall = self.hosts.get(from).map_or(0, |host| host.wall(self.now));
+        let draft = Draft {
+            message_type: MessageType::Ack,
+            shape: Kind::Stored,
+            id: about.id,
+            timestamp: wall,
+            source: about.destination,
+            destination: about.source,
+            content_type: ContentType::None,
+            hops: 8,
+            sequence: Sequence::new(sequence),
+            told: Receipt::None,
+            last: false,
+        };
+        let metadata = MetadataDraft { flow_id: Some(flow), ..MetadataDraft::default() };
+        let Ok(content) = forge::frame(&draft, &metadata, &[], Boundary::Wire) else { return };
+        let pair = PairKey { source: about.source, destination: about.destination, answers: false };
+        for (key, mail) in &mut self.model.mail {
+            if key.pair == pair && mail.attempts > 0 {
+                mail.excuse = Some("its destination lied");
+            }
+        }
+        self.inject(Parcel { from, to, content, sealed_to: None }, SECOND / 100);
+    }
+
+    /// Whether an agent was given a message.
+    #[must_use]
+    pub fn is_delivered(&self, sent: Sent) -> bool {
+        self.mail(sent).is_some_and(|mail| mail.deliveries > 0)
+    }
+
+    /// Whether a message's end was told.
+    #[must_use]
+    pub fn is_ended(&self, sent: Sent) -> bool {
+        self.mail(sent).is_some_and(|mail| !mail.ends.is_empty())
+    }
+
+    /// An agent by its id.
+    #[must_use]
+    pub fn who(&self, id: AgentId) -> Option<usize> {
+        self.agents.iter().position(|agent| agent.id == id)
+    }
+}
