@@ -45,7 +45,7 @@ pub struct RunFlags {
     /// What this node is called.
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
-    /// Where other nodes are listened for, like [::]:7727.
+    /// Where other nodes are listened for, like `[::]:7727`.
     #[arg(long, value_name = "ADDRESS")]
     pub listen: Option<String>,
     /// A node that may link with this one: NAME=NODE-ID@HOST:PORT, or NAME=NODE-ID for one that dials us.

@@ -12,7 +12,7 @@ use proto::{
     AgentId, Boundary, Content, ContentType, DoorEvent, ErrorCode, Frame, Header, HeaderError, MessageId, Refusal,
     limits,
 };
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::net::unix::{ReadHalf, WriteHalf};
 use tokio::sync::{Notify, mpsc};
@@ -27,8 +27,12 @@ use crate::tables::{IsDelivery, SessionHandle, ToClient};
 const WRITE_BYTES: usize = 4 * limits::PIPE_BYTES;
 /// Frames that are taken from the queue at once.
 const WRITE_FRAMES: usize = 64;
+/// What is shorter is copied out of the buffer that it came in.
+const COPY_BELOW: usize = 16 << 10;
+/// What an idle connection keeps of each buffer.
+const KEEP_BYTES: usize = 4 << 10;
 /// Least room for one read.
-const READ_BYTES_MIN: usize = 4 << 10;
+const READ_BYTES_MIN: usize = 1 << 10;
 /// How long a client has to read why it is disconnected.
 const GOODBYE: Duration = Duration::from_secs(2);
 
@@ -41,7 +45,8 @@ pub(crate) async fn run(shared: Arc<Shared>, mut stream: UnixStream, uid: u32) {
     shared.tell(Input::ClientCame { client, uid }).await;
     tracing::debug!(client = client.0, uid, "a client came");
     let (read, write) = stream.split();
-    let mut reader = Reader { shared: &shared, client, read, arrived: BytesMut::new(), to_writer: frames };
+    let mut reader =
+        Reader { shared: &shared, client, read, arrived: BytesMut::new(), is_busy: false, to_writer: frames };
     let mut writer = Writer { shared: &shared, client, write, queue, out: BytesMut::new() };
     {
         let writing = writer.run();
@@ -71,6 +76,8 @@ struct Reader<'a> {
     client: ClientId,
     read: ReadHalf<'a>,
     arrived: BytesMut,
+    /// The last read filled the buffer.
+    is_busy: bool,
     to_writer: mpsc::Sender<ToClient>,
 }
 
@@ -128,31 +135,27 @@ impl Reader<'_> {
         tokio::time::timeout(duration(limits::LARGE_FRAME_WAIT), filling).await.unwrap_or(Ok(false))
     }
 
+    /// One read. A connection on which little comes keeps a small buffer.
     async fn read_some(&mut self) -> io::Result<bool> {
-        loop {
-            self.read.readable().await?;
-            if self.arrived.capacity() - self.arrived.len() < READ_BYTES_MIN {
-                self.arrived.reserve(limits::PIPE_BYTES);
-            }
-            match self.read.try_read_buf(&mut self.arrived) {
-                Ok(0) => return Ok(false),
-                Ok(_) => return Ok(true),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Err(error),
-            }
+        if !self.is_busy && self.arrived.is_empty() && self.arrived.capacity() > KEEP_BYTES {
+            self.arrived = BytesMut::new();
         }
+        if self.arrived.capacity() - self.arrived.len() < READ_BYTES_MIN {
+            self.arrived.reserve(if self.is_busy { limits::PIPE_BYTES } else { KEEP_BYTES });
+        }
+        let room = self.arrived.capacity() - self.arrived.len();
+        let read = self.read.read_buf(&mut self.arrived).await?;
+        self.is_busy = read == room;
+        Ok(read > 0)
     }
 
     async fn take(&mut self, frame: Frame, room: Option<Room>) {
         tracing::trace!(client = self.client.0, frame = ?frame, "up");
-        // An idle connection keeps no buffer.
-        if self.arrived.is_empty() {
-            self.arrived = BytesMut::new();
-        }
         let header = *frame.header();
-        let content =
-            frame.into_plain().ok_or(Refusal::Shape).and_then(|(header, plain)| Content::read(&header, plain));
-        let content = match content {
+        let plain = frame.into_plain().ok_or(Refusal::Shape);
+        // A copy, so that a message that is kept does not keep the whole buffer with it.
+        let own = |plain: Bytes| if plain.len() < COPY_BELOW { Bytes::copy_from_slice(&plain) } else { plain };
+        let content = match plain.and_then(|(header, plain)| Content::read(&header, own(plain))) {
             Ok(content) => Box::new(content),
             Err(refusal) => return self.refuse(&header, refusal).await,
         };
@@ -256,12 +259,11 @@ impl Writer<'_> {
     }
 
     async fn flush(&mut self, deliveries: &mut u32) -> io::Result<()> {
-        let out: Bytes = self.out.split().freeze();
-        if !out.is_empty() {
-            self.write.write_all(&out).await?;
+        if !self.out.is_empty() {
+            self.write.write_all(&self.out).await?;
+            self.out.clear();
         }
-        drop(out);
-        if self.out.capacity() > WRITE_BYTES {
+        if self.out.capacity() > KEEP_BYTES && self.queue.is_empty() {
             self.out = BytesMut::new();
         }
         if *deliveries > 0 {
