@@ -22,6 +22,8 @@ pub(crate) struct Owned {
     /// What was said, until the first attempt has left or had to wait.
     pub(crate) parts: Option<Parts>,
     pub(crate) is_synced: bool,
+    /// It was synced once, and so accepted. A new place makes it wait for the disk again.
+    pub(crate) is_accepted: bool,
     pub(crate) has_left: bool,
     pub(crate) sent: Option<Mono>,
     /// The prekey that the last attempt was sealed to.

@@ -108,6 +108,7 @@ impl Node {
             bytes,
             parts: None,
             is_synced: true,
+            is_accepted: true,
             has_left: true,
             sent: None,
             sealed_to: None,

@@ -59,6 +59,7 @@ impl Node {
             bytes,
             parts: Some(parts),
             is_synced: early,
+            is_accepted: false,
             // What carries AGAIN may have left in an earlier life.
             has_left: letter.again,
             sent: None,
@@ -100,7 +101,8 @@ impl Node {
         let Some(owned) = found.and_then(|flow| flow.owned.get_mut(&sequence)) else { return };
         owned.is_synced = true;
         let (teller, id) = (owned.teller, owned.letter.id);
-        if self.rules.hold(Rule::AcceptedAfterSync) {
+        let is_first = !core::mem::replace(&mut owned.is_accepted, true);
+        if is_first && self.rules.hold(Rule::AcceptedAfterSync) {
             self.tell_stage(teller, pair.source, id, Receipt::Accepted, step);
         }
         self.touched.insert(pair);
@@ -373,8 +375,6 @@ impl Node {
             }
             owned.moved = Some(self.ledger.put(&Entry::Moved(owned.entry, place)));
             self.ledger.then(Then::Sendable(pair, id, place.sequence));
-            // It was accepted long ago; nobody is told again.
-            owned.teller = owned.teller.filter(|teller| teller.wants(Receipt::Stored));
             self.outbox.moved(pair, owned.letter.id, place);
             flow.owned.insert(place.sequence, owned);
             flow.next += 1;

@@ -122,7 +122,7 @@ impl Node {
         let pair = Pair::messages(source, destination);
         if let Some(owned) = self.outbox.find(pair, id) {
             owned.teller = Some(teller);
-            if owned.is_synced {
+            if owned.is_accepted {
                 self.tell_stage(Some(teller), source, id, Receipt::Accepted, step);
             }
             return true;
@@ -184,7 +184,7 @@ impl Node {
         let teller = Teller { client, stage: stage_of(&content) };
         if let Some(owned) = self.outbox.find(Pair::answers(source, destination), id) {
             owned.teller = Some(teller);
-            if owned.is_synced {
+            if owned.is_accepted {
                 self.tell_stage(Some(teller), source, id, Receipt::Accepted, step);
             }
             return;
