@@ -293,12 +293,14 @@ impl Node {
 
     /// What the journal cannot give back is lost; whoever waits for its end hears so.
     fn unreadable(&mut self, entry: EntryNumber, step: &mut Step<'_>) {
-        step.ask(Effect::Report(Event::Lost { entry }));
         if let Some((pair, place)) = self.outbox.place_of(entry) {
+            step.ask(Effect::Report(Event::Lost { entry }));
             self.owned_lost(pair, place, step);
         } else if let Some(place) = self.mailboxes.place_of(entry) {
+            step.ask(Effect::Report(Event::Lost { entry }));
             self.end_item(place, proto::ErrorCode::STORAGE, step);
         }
+        // Otherwise it was settled while somebody was about to read it, and nothing is lost.
     }
 
     /// When to call again with [`Input::Tick`], if nothing happens before.
