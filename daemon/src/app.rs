@@ -23,6 +23,8 @@ use crate::{Failure, StartError, StateDir, echo, journal};
 
 /// What sessions and links have left to write, they write in this time.
 const FLUSH: Duration = Duration::from_millis(1500);
+/// Peers hear that their links are closed in this time; a dial that is under way is not waited for.
+const CLOSE: Duration = Duration::from_millis(300);
 /// Between two looks at whether they have.
 const LOOK: Duration = Duration::from_millis(5);
 
@@ -142,12 +144,16 @@ impl App {
             tracing::warn!("the node did not come to rest in time");
             shared.journal.close().await;
         }
+        tracing::debug!("the core has stopped");
         flush(&shared).await;
+        tracing::debug!("sessions and links have ended");
         if let Some(peers) = peers {
-            drop(tokio::time::timeout(FLUSH, peers.finish()).await);
+            drop(tokio::time::timeout(CLOSE, peers.finish()).await);
         }
+        tracing::debug!("the peers' door is closed");
         agents.close();
         shared.tasks.finish(FLUSH).await;
+        tracing::debug!("all tasks have ended");
         join(journal, PATIENCE).await?;
         let failure = shared.failure.borrow().clone();
         match failure {
@@ -162,7 +168,7 @@ impl App {
         self.node.abort();
         self.agents.close();
         if let Some(peers) = &self.peers {
-            drop(tokio::time::timeout(FLUSH, peers.finish()).await);
+            drop(tokio::time::timeout(CLOSE, peers.finish()).await);
         }
     }
 }

@@ -231,6 +231,8 @@ pub const CLIENT_AGENTS_MAX: usize = 1024;
 pub const LINK_ROOM_FRAMES: u32 = 1024;
 /// Deliveries handed to a client and not yet written to its socket.
 pub const CLIENT_ROOM_DELIVERIES: u32 = 512;
+/// Entries that were given up and whose going is not synced yet. Beyond it they are synced for their own sake.
+pub const JOURNAL_FORGETS_UNSYNCED: usize = 1024;
 /// A transaction is closed when it holds this much, so that a segment of the journal has room for it.
 pub const TRANSACTION_BYTES: usize = 1 << 20;
 /// A record of an agent or a node counts this long. It is made anew with each prekey.

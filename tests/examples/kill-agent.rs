@@ -42,6 +42,8 @@ async fn main() {
             let me = Agent::attach(name).socket(socket).await.expect("attached");
             let (count, rate) = (count.parse().expect("a number"), rate.parse().expect("a number"));
             send(&me, Path::new(ledger), to, count, rate).await;
+            // What was heard last is acknowledged before the process ends.
+            me.detach().await.expect("detached");
         }
         ["receive", socket, name, ledger] => {
             let me = Agent::attach(name).socket(socket).await.expect("attached");

@@ -23,6 +23,10 @@ pub(crate) struct Worker {
     days: Days,
     /// Needed no more once what says so is synced.
     forgotten: Vec<u64>,
+    /// Something was put since the last sync, and somebody waits for it. What is only forgotten may come back after a
+    /// crash: it would be sent or delivered again, marked, so nobody waits and it is synced with what comes next.
+    has_promise: bool,
+    unsynced: Option<TransactionNumber>,
     /// Bytes appended since room was last won back.
     appended: usize,
     has_garbage: bool,
@@ -35,7 +39,15 @@ enum Next {
 
 impl Worker {
     pub(super) const fn new(store: Store<FileDisk>, days: Days) -> Self {
-        Self { store, days, forgotten: Vec::new(), appended: 0, has_garbage: true }
+        Self {
+            store,
+            days,
+            forgotten: Vec::new(),
+            has_promise: false,
+            unsynced: None,
+            appended: 0,
+            has_garbage: true,
+        }
     }
 
     /// Works until it is closed, until nobody can ask any more, or until the store fails.
@@ -47,14 +59,18 @@ impl Worker {
     ) -> Result<(), Failure> {
         loop {
             let Some(first) = self.wait(&mut asks)? else { return Ok(()) };
-            let mut upto = None;
+            let mut upto = self.unsynced.take();
             let mut next = self.take(first, &mut upto, clock)?;
             for _ in 0..limits::JOURNAL_BATCH {
                 let Next::More = next else { break };
                 let Ok(ask) = asks.try_recv() else { break };
                 next = self.take(ask, &mut upto, clock)?;
             }
-            if let Some(upto) = upto {
+            let closing = matches!(next, Next::Close);
+            if !self.has_promise && !closing && self.forgotten.len() < limits::JOURNAL_FORGETS_UNSYNCED {
+                self.unsynced = upto;
+            } else if let Some(upto) = upto {
+                self.has_promise = false;
                 self.store.sync().map_err(failed)?;
                 stored.send_replace(upto);
                 self.settle(clock);
@@ -107,6 +123,7 @@ impl Worker {
                     let number = entry.get();
                     let sealed = self.days.seal(number, &body, wall).map_err(failed)?;
                     self.appended += sealed.len();
+                    self.has_promise = true;
                     transaction = transaction.put(RecordNumber::new(number), sealed);
                 }
                 Change::Forget(entry) => {
