@@ -100,7 +100,7 @@ impl Node {
         if sequence <= mark && self.rules.hold(Rule::MarkStopsDuplicates) {
             self.stats.duplicates += 1;
             if self.rules.hold(Rule::StoredRepeated) {
-                self.stored_due(pair, step);
+                self.stored_due(pair, sequence, step);
             }
             return;
         }
@@ -283,9 +283,17 @@ impl Node {
     }
 
     /// A repeat shows that STORED may have been lost.
-    fn stored_due(&mut self, pair: Pair, step: &mut Step<'_>) {
-        if let Some(state) = self.inbox.flows.get_mut(&pair) {
-            state.is_due = true;
+    fn stored_due(&mut self, pair: Pair, sequence: u32, step: &mut Step<'_>) {
+        let Some(state) = self.inbox.flows.get_mut(&pair) else { return };
+        state.is_due = true;
+        let Some(place) = state.place else { return };
+        if state.stored.is_none_or(|stored| stored < Place { sequence, ..place }) {
+            // A floor alone has brought the mark this far, or its message is not synced yet: STORED follows the sync.
+            if state.keep_until == 0 {
+                state.keep_until = step.wall().saturating_add(EXPIRY_AHEAD_MAX + MARK_MARGIN);
+            }
+            self.ledger.marks.insert(pair);
+        } else {
             self.say_stored(pair, step);
         }
     }

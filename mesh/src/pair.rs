@@ -2,6 +2,8 @@
 
 use proto::{AgentId, FlowId, FlowKind, Shape};
 
+use crate::chance::Chance;
+
 /// One direction between two agents, and the kind of what goes there.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub(crate) struct Pair {
@@ -19,13 +21,20 @@ impl Pair {
         Self { source, destination, kind: FlowKind::Answers }
     }
 
-    /// The lowest flow of this kind that is above `floor`, and not below the clock.
-    pub(crate) fn flow_above(self, floor: Option<FlowId>, wall: u64) -> Option<FlowId> {
+    /// A flow of this kind that is above `floor`: the clock, or where that is behind, a number drawn above the floor.
+    /// A fixed step would lead to the same flow each time the same floor is heard of, and reuse its places.
+    pub(crate) fn flow_above(self, floor: Option<FlowId>, wall: u64, chance: &mut Chance) -> Option<FlowId> {
+        const STEP_MAX: u64 = 1 << 32;
         let bit = match self.kind {
             FlowKind::Messages => 0,
             FlowKind::Answers => 1,
         };
-        let wanted = floor.map_or(0, |floor| floor.get().saturating_add(2)).max(wall).max(2);
+        let floor = floor.map_or(0, FlowId::get);
+        let wanted = if wall > floor.saturating_add(1) {
+            wall.max(2)
+        } else {
+            floor.saturating_add(chance.between(2, STEP_MAX)).saturating_add(1)
+        };
         FlowId::new((wanted & !1) | bit)
     }
 

@@ -84,7 +84,7 @@ impl Node {
         let out = self.outbox.pairs.entry(pair).or_insert_with(OutPair::new);
         let goes_on = out.flows.back().is_some_and(|flow| flow.next < u32::MAX && (out.is_open || keep_numbering));
         if !goes_on {
-            let id = pair.flow_above(out.newest, wall)?;
+            let id = pair.flow_above(out.newest, wall, &mut self.chance)?;
             out.newest = Some(id);
             out.flows.push_back(Flow::new(id));
         }
@@ -131,6 +131,9 @@ impl Node {
         let Some(out) = self.outbox.pairs.get_mut(&pair) else { return };
         out.turn();
         if out.refused == Some(prekey) {
+            if !out.is_empty() {
+                self.arm_repeat(pair, step);
+            }
             return;
         }
         let flows = if rules.hold(Rule::NewFlowWaitsForOld) { 1 } else { out.flows.len() };
@@ -226,6 +229,10 @@ impl Node {
         let settled: Vec<u32> = found.owned.range(..=upto).map(|(sequence, _)| *sequence).collect();
         if settled.is_empty() {
             return;
+        }
+        // What was sealed to it was opened.
+        if let Some(out) = self.outbox.pairs.get_mut(&pair) {
+            out.refused = None;
         }
         for sequence in settled {
             self.settle(pair, Place { flow, sequence }, Settled::Stored, step);
@@ -348,13 +355,13 @@ impl Node {
         let Some(out) = self.outbox.pairs.get_mut(&pair) else { return };
         let sending = out.flows.front().map(|flow| flow.id);
         let lately = out.renumbered.is_some_and(|at| step.now.mono.since(at) < RENUMBER_PAUSE);
-        let no_room = newest.get() >= FLOW_ID_MAX - 3;
+        let no_room = newest.get() >= FLOW_ID_MAX - (1 << 33);
         if out.is_empty() || lately || no_room || sending.is_none_or(|sending| newest <= sending) {
             return;
         }
         out.renumbered = Some(step.now.mono);
         let above = out.newest.max(Some(newest));
-        let Some(id) = pair.flow_above(above, step.wall()) else { return };
+        let Some(id) = pair.flow_above(above, step.wall(), &mut self.chance) else { return };
         self.renumber(pair, id, step);
     }
 
