@@ -3,7 +3,7 @@
 //!
 //! - [`raw`]: mirrors the file; strings and options, nothing checked.
 //! - [`checked`]: what everyone else sees: typed, complete.
-//! - [`load`]: defaults, then the file, then `aicpd.toml.d/*.toml`, then `AICP_*`, then flags; the later one counts.
+//! - [`mod@load`]: defaults, then the file, then `aicpd.toml.d/*.toml`, then `AICP_*`, then flags; the later one counts.
 //! - [`SAMPLE`]: every key with its default, in words.
 
 pub mod checked;

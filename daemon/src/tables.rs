@@ -177,15 +177,33 @@ impl Peers {
 
 /// Keys by which frames of other agents are verified, decoded once.
 #[derive(Default, Debug)]
-pub(crate) struct PublicKeys(DashMap<AgentId, PublicKey>);
+pub(crate) struct PublicKeys {
+    known: DashMap<AgentId, PublicKey>,
+    learned: Notify,
+}
 
 impl PublicKeys {
     pub(crate) fn learn(&self, key: PublicKey) {
-        self.0.insert(key.id(), key);
+        self.known.insert(key.id(), key);
+        self.learned.notify_waiters();
     }
 
     pub(crate) fn find(&self, id: AgentId) -> Option<PublicKey> {
-        self.0.get(&id).map(|key| *key)
+        self.known.get(&id).map(|key| *key)
+    }
+
+    /// Waits until the key of `id` is known.
+    pub(crate) async fn wait_for(&self, id: AgentId) -> PublicKey {
+        loop {
+            // Listened for before it is looked for, so that none is missed in between.
+            let learned = self.learned.notified();
+            tokio::pin!(learned);
+            learned.as_mut().enable();
+            if let Some(key) = self.find(id) {
+                return key;
+            }
+            learned.await;
+        }
     }
 }
 

@@ -13,7 +13,7 @@
 //! 5. `delivering.rs` gives it to its agent from `mailbox.rs`, and sends what became of it back as an answer.
 //! 6. `stubs.rs` keeps what the sender waits for until the sender has acknowledged the outcome.
 //!
-//! `once.rs` is for what nobody keeps, `link.rs` for peers, `directory.rs` for records, `recovery.rs` for what the
+//! `once.rs` and `recent.rs` are for what nobody keeps, `link.rs` for peers, `directory.rs` for records, `recovery.rs` for what the
 //! journal held, `rules.rs` names the rules that all of this follows.
 #![no_std]
 
@@ -33,6 +33,7 @@ mod node;
 mod once;
 mod outbox;
 mod pair;
+mod recent;
 mod recovery;
 mod rules;
 mod say;

@@ -19,9 +19,10 @@ use crate::input::{HostedAgent, Input, LinkId, Options, Past, PastError, PeerSai
 use crate::ledger::{Ledger, Then};
 use crate::link::{Hello, Links};
 use crate::mailbox::{ItemPlace, Mailboxes};
-use crate::once::{self, Recent};
+use crate::once;
 use crate::outbox::Outbox;
 use crate::pair::Pair;
+use crate::recent::Recent;
 use crate::rules::Rules;
 use crate::say::Teller;
 use crate::step::Step;
@@ -77,12 +78,12 @@ impl Node {
         now: Now,
         effects: &mut Effects,
     ) -> Result<Self, PastError> {
+        let mut chance = Chance::new(seed);
         let mut node = Self {
             me: options.node,
             addresses: options.addresses,
             hops: options.hops,
             rules: options.rules,
-            chance: Chance::new(seed),
             timers: Timers::default(),
             ledger: Ledger::new(past.highest),
             directory: Directory::default(),
@@ -93,8 +94,9 @@ impl Node {
             stubs: Stubs::default(),
             inbox: Inbox::default(),
             mailboxes: Mailboxes::default(),
-            recent: Recent::default(),
-            asked: Recent::default(),
+            recent: Recent::new(&mut chance),
+            asked: Recent::new(&mut chance),
+            chance,
             stats: Stats::default(),
             birth: None,
             marks_dropped: 0,

@@ -1,10 +1,9 @@
 //! What is sent at most once: it touches no disk, ages, and is remembered so that nothing can be replayed.
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeSet, VecDeque};
 
 use proto::entry::Parts;
-use proto::limits::{ONCE_AGE_MAX, ONCE_AHEAD_MAX, ONCE_MEMORY, ONCE_MEMORY_MAX};
+use proto::limits::{ONCE_AGE_MAX, ONCE_AHEAD_MAX, ONCE_MEMORY};
 use proto::{
     AgentId, Content, ContentType, Draft, ErrorCode, Header, MessageId, MessageType, NodeId, Receipt, Sequence, Shape,
     Verified,
@@ -17,51 +16,8 @@ use crate::pair::Pair;
 use crate::rules::Rule;
 use crate::say::{Asked, Failure};
 use crate::step::Step;
-use crate::time::{Mono, Now};
+use crate::time::Now;
 use crate::timers::Why;
-
-type Seen = (AgentId, AgentId, u8, MessageId);
-
-/// What was delivered lately.
-#[derive(Debug, Default)]
-pub(crate) struct Recent {
-    seen: BTreeSet<Seen>,
-    order: VecDeque<(Mono, Seen)>,
-}
-
-/// Whether a frame may be delivered.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Fresh {
-    Yes,
-    Repeated,
-    /// Nothing more can be remembered, so nothing more is delivered.
-    Full,
-}
-
-impl Recent {
-    fn add(&mut self, seen: Seen, now: Mono) -> Fresh {
-        if self.seen.contains(&seen) {
-            return Fresh::Repeated;
-        }
-        if self.seen.len() >= ONCE_MEMORY_MAX {
-            return Fresh::Full;
-        }
-        self.seen.insert(seen);
-        self.order.push_back((now, seen));
-        Fresh::Yes
-    }
-
-    fn forget(&mut self, now: Mono) -> Option<Mono> {
-        while let Some((at, seen)) = self.order.front().copied() {
-            if now.since(at) < ONCE_MEMORY {
-                return Some(at.after(ONCE_MEMORY));
-            }
-            self.seen.remove(&seen);
-            self.order.pop_front();
-        }
-        None
-    }
-}
 
 /// Whether a timestamp is in the bounds of what is sent at most once.
 pub(crate) fn is_timely(header: &Header, now: Now) -> bool {
@@ -171,13 +127,16 @@ impl Node {
     pub(crate) fn receive_once(&mut self, content: Verified<Box<Content>>, step: &mut Step<'_>) {
         let content = *content.into_inner();
         let header = content.header;
-        let seen = (header.source(), header.destination(), header.message_type() as u8, header.id());
         if !is_timely(&header, step.now) && self.rules.hold(Rule::OnceStale) {
             self.stats.stale += 1;
             return;
         }
-        if !self.is_fresh(seen, step) {
+        if !self.is_fresh(&header, step) {
             return;
+        }
+        if header.message_type() == MessageType::Response {
+            // Nobody waits for an ERROR about the question any more.
+            self.heard_of(header.destination(), header.source(), header.id());
         }
         if content.metadata.expiry().is_some_and(|expiry| expiry <= step.wall()) {
             self.stats.stale += 1;
@@ -196,22 +155,20 @@ impl Node {
         }
     }
 
-    fn is_fresh(&mut self, seen: Seen, step: &Step<'_>) -> bool {
+    fn is_fresh(&mut self, header: &Header, step: &Step<'_>) -> bool {
         if !self.rules.hold(Rule::OnceRemembered) {
             return true;
         }
-        let was_empty = self.recent.order.is_empty();
-        match self.recent.add(seen, step.now.mono) {
-            Fresh::Yes => {
-                if was_empty {
-                    self.timers.set(step.now.mono.after(ONCE_MEMORY), Why::OnceForgotten);
-                }
-                return true;
-            }
-            Fresh::Repeated => self.stats.stale += 1,
-            Fresh::Full => self.stats.dropped += 1,
+        let was_empty = self.recent.is_empty();
+        let message_type = header.message_type() as u8;
+        let tag = self.recent.tag(header.source(), header.destination(), message_type, header.id());
+        let is_new = self.recent.add(header.timestamp(), tag, step.now.mono);
+        if !is_new {
+            self.stats.stale += 1;
+        } else if was_empty {
+            self.timers.set(step.now.mono.after(ONCE_MEMORY), Why::OnceForgotten);
         }
-        false
+        is_new
     }
 
     pub(crate) fn forget_once(&mut self, step: &Step<'_>) {
@@ -276,10 +233,9 @@ impl Node {
 
     /// A PING from the wire. It is answered if the agent is there; silence says that it is not.
     pub(crate) fn receive_ping(&mut self, link: LinkId, header: &Header, step: &mut Step<'_>) {
-        let seen = (header.source(), header.destination(), MessageType::Ping as u8, header.id());
         let destination = header.destination();
         let is_there = destination == self.me.id || self.locals.client_of(destination).is_some();
-        if !is_timely(header, step.now) || !self.is_fresh(seen, step) || !is_there || self.links.room(link) == 0 {
+        if !is_timely(header, step.now) || !self.is_fresh(header, step) || !is_there || self.links.room(link) == 0 {
             self.stats.stale += 1;
             return;
         }
@@ -309,19 +265,25 @@ impl Node {
         self.pong(asked, source, node, hops, step);
     }
 
-    /// An ERROR about this counts for as long as anybody would wait for it. If too many wait, it is not heard.
+    /// An ERROR about this counts for as long as anybody would wait for it.
     fn await_notice(&mut self, draft: &Draft, step: &Step<'_>) {
-        let was_empty = self.asked.order.is_empty();
-        let asked = (draft.source, draft.destination, 0, draft.id);
-        if self.asked.add(asked, step.now.mono) == Fresh::Yes && was_empty {
+        let was_empty = self.asked.is_empty();
+        let tag = self.asked.tag(draft.source, draft.destination, 0, draft.id);
+        // One timestamp for all: an id that is asked about again is the same question.
+        if self.asked.add(u64::MAX, tag, step.now.mono) && was_empty {
             self.timers.set(step.now.mono.after(ONCE_MEMORY), Why::OnceForgotten);
         }
+    }
+
+    fn heard_of(&mut self, ours: AgentId, theirs: AgentId, id: MessageId) -> bool {
+        let tag = self.asked.tag(ours, theirs, 0, id);
+        self.asked.remove(u64::MAX, tag)
     }
 
     /// An ERROR about something that went at most once: whoever asked hears of it, once.
     pub(crate) fn pass_notice(&mut self, content: &Content, step: &mut Step<'_>) {
         let header = content.header;
-        if !self.asked.seen.remove(&(header.destination(), header.source(), 0, header.id())) {
+        if !self.heard_of(header.destination(), header.source(), header.id()) {
             self.stats.ignored += 1;
             return;
         }

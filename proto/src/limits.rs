@@ -181,8 +181,9 @@ pub const ONCE_AGE_MAX: u64 = 60 * SECOND;
 pub const ONCE_AHEAD_MAX: u64 = 10 * SECOND;
 /// How long such a frame is remembered: as long as its timestamp could be in bounds, and the same again.
 pub const ONCE_MEMORY: u64 = 130 * SECOND;
-/// Such frames that are remembered at a time. Beyond it new ones are refused, so that none is forgotten early.
-pub const ONCE_MEMORY_MAX: usize = 1 << 18;
+/// Such frames that are remembered at a time, some 50 bytes each. Beyond it the oldest make way, and whatever is not newer
+/// than they were is refused.
+pub const ONCE_MEMORY_MAX: usize = 1 << 19;
 /// Messages of one flow that are sent and not confirmed, and that wait early at the other end.
 pub const WINDOW_MESSAGES: u32 = 1024;
 /// Their bytes.
@@ -314,6 +315,10 @@ pub const LINK_IDLE: u64 = 30 * SECOND;
 pub const LINK_KEEPALIVE: u64 = 5 * SECOND;
 /// A dial succeeds within this long, and so do the two HELLOs after it.
 pub const DIAL_WAIT: u64 = 5 * SECOND;
+/// How long a frame waits for the record of its source, which may come a moment later on another stream.
+pub const UNKNOWN_SOURCE_WAIT: u64 = SECOND / 2;
+/// After that was in vain, no frame of the link waits for this long.
+pub const UNKNOWN_SOURCE_PAUSE: u64 = 5 * SECOND;
 /// Notices that one link is sent in a second.
 pub const NOTICES_PER_SECOND: u32 = 16;
 /// What a clean stop may take before it becomes an unclean one.

@@ -37,13 +37,15 @@ pub(crate) fn open(state: &StateDir, disk: FileDisk, identity: Identity) -> Resu
         reading.take(&store, &mut days, EntryNumber::new(number.get()))?;
     }
     report(&recovery, reading.lost);
+    // A journal that was made for a known identity, by a run that ended before it could write that down.
+    let is_unsaid = store.highest().get() == 0 && !recovery.clean;
     let is_damaged = !recovery.damaged.is_empty() || reading.lost > 0;
     let keys = reading.judge_records(&identity.node);
     let past = Past {
         entries: reading.entries,
         highest: store.highest().get(),
         is_clean: recovery.clean,
-        is_reborn: (recovery.born && was_there) || is_damaged,
+        is_reborn: (was_there && (recovery.born || is_unsaid)) || is_damaged,
     };
     Ok(Opened { worker: Worker::new(store, days), past, keys })
 }

@@ -39,15 +39,7 @@ enum Next {
 
 impl Worker {
     pub(super) const fn new(store: Store<FileDisk>, days: Days) -> Self {
-        Self {
-            store,
-            days,
-            forgotten: Vec::new(),
-            has_promise: false,
-            unsynced: None,
-            appended: 0,
-            has_garbage: true,
-        }
+        Self { store, days, forgotten: Vec::new(), has_promise: false, unsynced: None, appended: 0, has_garbage: true }
     }
 
     /// Works until it is closed, until nobody can ask any more, or until the store fails.

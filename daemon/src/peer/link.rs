@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::BytesMut;
 use keys::verify::Attested;
-use mesh::{Input, LinkId};
+use mesh::{Input, LinkId, Mono};
 use parking_lot::Mutex;
 use proto::link::{ControlMessage, Notice};
 use proto::{ErrorCode, Header, NodeId, limits};
@@ -29,6 +29,8 @@ pub(super) struct LinkState {
     /// Bytes of large frames that the peer may still have buffered here.
     pub(super) large: Arc<Semaphore>,
     notices: Mutex<Pace>,
+    /// Until then nobody waits for the key of a source, in ns of the monotonic clock.
+    no_wait_until: AtomicU64,
     dropped: AtomicU64,
 }
 
@@ -106,6 +108,7 @@ async fn serve(
         control: control.clone(),
         large: Arc::new(Semaphore::new(limits::LARGE_FRAMES_LINK_BYTES)),
         notices: Mutex::new(Pace::default()),
+        no_wait_until: AtomicU64::new(0),
         dropped: AtomicU64::new(0),
     });
     {
@@ -171,6 +174,15 @@ impl LinkState {
         };
         // A peer that does not listen goes without.
         drop(self.control.try_send(ControlMessage::Notice(notice)));
+    }
+
+    /// Whether a frame may wait for the key of its source.
+    pub(super) fn may_wait(&self, now: Mono) -> bool {
+        now.0 >= self.no_wait_until.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn waited_in_vain(&self, now: Mono) {
+        self.no_wait_until.store(now.after(limits::UNKNOWN_SOURCE_PAUSE).0, Ordering::Relaxed);
     }
 
     pub(super) fn note_dropped(&self) {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 use mesh::{Input, PeerSaid};
-use proto::{Boundary, ErrorCode, Frame, Header, HeaderError, Refusal, limits};
+use proto::{AgentId, Boundary, ErrorCode, Frame, Header, HeaderError, Refusal, limits};
 use quinn::{Connection, ReadError, RecvStream};
 use tokio::task::JoinSet;
 
@@ -119,12 +119,34 @@ impl Reading {
         }
     }
 
+    /// A frame may overtake the record of its source, which travels on another stream: it is waited for, for a moment.
+    /// Where that was in vain the link waits no more for a while, so that nobody can hold it up for long.
+    async fn key_comes(&self, source: AgentId) -> bool {
+        if !self.state.may_wait(self.shared.clock.now().mono) {
+            return false;
+        }
+        let said = PeerSaid::UnknownSource(source);
+        self.shared.tell(Input::PeerSaid { link: self.state.link, said }).await;
+        let waiting = self.shared.keys.wait_for(source);
+        let comes = tokio::time::timeout(duration(limits::UNKNOWN_SOURCE_WAIT), waiting).await.is_ok();
+        if !comes {
+            self.state.waited_in_vain(self.shared.clock.now().mono);
+        }
+        comes
+    }
+
     async fn take(&self, frame: Frame, room: Option<Room>) {
         tracing::trace!(link = self.state.link.0, frame = ?frame, "in");
         self.state.board.note_received(frame.as_bytes().len());
         let now = self.shared.clock.now();
         let header = *frame.header();
-        let arrived = match crypto::admit(&self.shared, &frame, now) {
+        let mut admitted = crypto::admit(&self.shared, &frame, now);
+        if let Admitted::No(Arrived::Said(PeerSaid::UnknownSource(source))) = admitted
+            && self.key_comes(source).await
+        {
+            admitted = crypto::admit(&self.shared, &frame, now);
+        }
+        let arrived = match admitted {
             Admitted::No(arrived) => arrived,
             Admitted::Yes(key, hosted) if frame.as_bytes().len() <= limits::SMALL_FRAME_BYTES => {
                 crypto::open(frame, &key, &hosted, now)

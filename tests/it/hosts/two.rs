@@ -95,6 +95,8 @@ fn what_is_known_of_the_other_host_survives_a_restart_without_it() {
     runtime().block_on(async {
         let writer = Agent::attach("writer").socket(alpha.socket()).await.expect("attached");
         await_known(&writer, "echo@beta").await;
+        // What is accepted is synced, and all that came before it too.
+        writer.send("echo@alpha", "sync", "").await.expect("accepted");
     });
     beta.kill();
     alpha.kill();

@@ -1,0 +1,82 @@
+//! What was sent at most once, remembered so that nothing can be replayed. Memory is bounded and nothing is forgotten
+//! silently: what has to make way raises a low-water mark, and whatever is not newer than that is refused.
+
+use alloc::collections::{BTreeSet, VecDeque};
+
+use proto::limits::{ONCE_MEMORY, ONCE_MEMORY_MAX};
+use proto::{AgentId, MessageId};
+
+use crate::chance::Chance;
+use crate::time::Mono;
+
+/// One message: its timestamp, and a tag of who said it to whom under which type and id.
+type Seen = (u64, u64);
+
+/// What was delivered lately.
+#[derive(Debug)]
+pub(crate) struct Recent {
+    secret: [u64; 2],
+    seen: BTreeSet<Seen>,
+    order: VecDeque<(Mono, Seen)>,
+    /// Nothing with this timestamp or an earlier one is delivered any more.
+    low_water: u64,
+}
+
+impl Recent {
+    pub(crate) fn new(chance: &mut Chance) -> Self {
+        let secret = [chance.number(), chance.number() | 1];
+        Self { secret, seen: BTreeSet::new(), order: VecDeque::new(), low_water: 0 }
+    }
+
+    /// Two messages share a tag with a chance of 2^-64, and nobody outside can look for such a pair.
+    pub(crate) fn tag(&self, source: AgentId, destination: AgentId, message_type: u8, id: MessageId) -> u64 {
+        let [start, multiplier] = self.secret;
+        let words = source.as_bytes().as_chunks::<8>().0.iter().chain(destination.as_bytes().as_chunks::<8>().0);
+        let words = words.map(|word| u64::from_le_bytes(*word));
+        words.chain([id.get(), message_type.into()]).fold(start, |tag, word| {
+            let mixed = (tag ^ word).wrapping_mul(multiplier);
+            mixed ^ (mixed >> 29)
+        })
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.order.is_empty()
+    }
+
+    /// Whether it is new. Then it is remembered.
+    pub(crate) fn add(&mut self, timestamp: u64, tag: u64, now: Mono) -> bool {
+        let seen = (timestamp, tag);
+        if timestamp <= self.low_water || !self.seen.insert(seen) {
+            return false;
+        }
+        self.order.push_back((now, seen));
+        if self.seen.len() > ONCE_MEMORY_MAX {
+            self.low_water = self.seen.pop_first().map_or(self.low_water, |(oldest, _)| oldest);
+        }
+        // What made way above still stands in the order of arrival; that is bounded too.
+        if self.order.len() > ONCE_MEMORY_MAX + ONCE_MEMORY_MAX / 4
+            && let Some((_, oldest)) = self.order.pop_front()
+            && self.seen.remove(&oldest)
+        {
+            self.low_water = self.low_water.max(oldest.0);
+        }
+        true
+    }
+
+    /// Forgets one.
+    pub(crate) fn remove(&mut self, timestamp: u64, tag: u64) -> bool {
+        self.seen.remove(&(timestamp, tag))
+    }
+
+    /// Forgets what is old enough to be refused for its age; says when to look again.
+    pub(crate) fn forget(&mut self, now: Mono) -> Option<Mono> {
+        while let Some((at, seen)) = self.order.front().copied() {
+            if now.since(at) < ONCE_MEMORY {
+                return Some(at.after(ONCE_MEMORY));
+            }
+            self.seen.remove(&seen);
+            self.order.pop_front();
+        }
+        None
+    }
+}
