@@ -55,7 +55,7 @@ const WITHOUT_CIPHERS: &[&str] = &["proto", "config", "mesh", "store", "client",
 /// Crates that are built in more than one version, and who forces it.
 const DUPLICATES: &[(&str, &str)] = &[
     ("syn", "derive macros of half the ecosystem are at 2, those of serde and others at 3; build time only"),
-    ("hashbrown", "petgraph under prost-build is at 0.15, indexmap at 0.17; tests only"),
+    ("hashbrown", "petgraph under prost-build is at 0.15 and indexmap at 0.17 (tests only), dashmap at 0.14"),
 ];
 
 /// Lowest versions: below them lie known holes, or a silent loss of speed.
