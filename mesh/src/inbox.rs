@@ -250,7 +250,7 @@ impl Node {
         }
         self.ledger.marks.insert(pair);
         if !self.rules.hold(Rule::StoredAfterSync) {
-            self.mark_stored(pair, place, step);
+            self.mark_stored(pair, place);
         }
     }
 
@@ -270,7 +270,7 @@ impl Node {
     }
 
     /// A mark is synced, so STORED may be said.
-    pub(crate) fn mark_stored(&mut self, pair: Pair, place: Place, step: &mut Step<'_>) {
+    pub(crate) fn mark_stored(&mut self, pair: Pair, place: Place) {
         let Some(state) = self.inbox.flows.get_mut(&pair) else { return };
         if state.stored.is_some_and(|stored| stored >= place) {
             return;
@@ -279,7 +279,6 @@ impl Node {
         state.is_due = true;
         state.said = None;
         self.due.insert(pair);
-        let _ = step;
     }
 
     /// A repeat shows that STORED may have been lost.

@@ -252,7 +252,7 @@ impl Node {
                         awaited.is_synced = true;
                     }
                 }
-                Then::MarkStored(pair, place) => self.mark_stored(pair, place, step),
+                Then::MarkStored(pair, place) => self.mark_stored(pair, place),
             }
         }
     }

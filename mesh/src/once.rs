@@ -41,12 +41,7 @@ pub(crate) fn is_timely(header: &Header, now: Now) -> bool {
 
 impl Node {
     /// An agent of this node says something that nobody keeps.
-    pub(crate) fn submit_once(
-        &mut self,
-        client: ClientId,
-        content: Content,
-        step: &mut Step<'_>,
-    ) -> Result<(), Failure> {
+    pub(crate) fn submit_once(&mut self, content: Content, step: &mut Step<'_>) -> Result<(), Failure> {
         let header = content.header;
         let destination = header.destination();
         if destination.is_zero() {
@@ -63,7 +58,6 @@ impl Node {
         let notes = Notes { expiry, ..Notes::default() };
         let load = Load::Here(Parts { metadata: content.metadata, body: content.body });
         self.stats.once += 1;
-        let _ = client;
         if self.locals.agents.contains_key(&destination) {
             let notes = Notes { hops: Some(0), ..notes };
             return self.deliver_once(draft, notes, load, self.node_id(), step);

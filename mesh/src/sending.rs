@@ -362,10 +362,10 @@ impl Node {
         out.renumbered = Some(step.now.mono);
         let above = out.newest.max(Some(newest));
         let Some(id) = pair.flow_above(above, step.wall(), &mut self.chance) else { return };
-        self.renumber(pair, id, step);
+        self.renumber(pair, id);
     }
 
-    fn renumber(&mut self, pair: Pair, id: FlowId, step: &mut Step<'_>) {
+    fn renumber(&mut self, pair: Pair, id: FlowId) {
         let with_again = self.rules.hold(Rule::RenumberAboveWithAgain);
         let Some(out) = self.outbox.pairs.get_mut(&pair) else { return };
         let flows = core::mem::take(&mut out.flows);
@@ -390,7 +390,6 @@ impl Node {
             out.flows.push_back(flow);
         }
         self.stats.renumbered += 1;
-        let _ = step;
     }
 
     /// Finds the pair, of either kind, in which our agent owns a message with this id.

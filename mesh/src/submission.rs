@@ -22,7 +22,7 @@ impl Node {
         let asked = Asked::of(client, &content.header);
         let result = match content.header.shape() {
             Shape::Durable(_) => self.submit_durable(client, *content, step),
-            Shape::Once => self.submit_once(client, *content, step),
+            Shape::Once => self.submit_once(*content, step),
             Shape::Stored
             | Shape::Pong
             | Shape::Notice
