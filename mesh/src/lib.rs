@@ -9,11 +9,13 @@
 //! 1. `clients.rs` finds out what a frame at the agents' door means; `submission.rs` judges it and takes it over.
 //! 2. `ledger.rs` writes it into the step's one transaction, and holds what follows until that is synced.
 //! 3. `sending.rs` sends what `outbox.rs` owns: in order, within window and room, again until it is stored.
-//! 4. `inbox.rs`, on the other node, judges its place in the flow first and takes it only when it is next.
-//! 5. `delivering.rs` gives it to its agent from `mailbox.rs`, and sends what became of it back as an answer.
-//! 6. `stubs.rs` keeps what the sender waits for until the sender has acknowledged the outcome.
+//! 4. `inbox.rs`, on the other node, judges its place in the flow first and takes it only when it is next; `receipts.rs`
+//!    says STORED, and `notices.rs` hears what else the other end says about attempts.
+//! 5. `delivering.rs` gives it to its agent from `mailbox.rs`.
+//! 6. `outcomes.rs` sends what became of it back as an answer; `stubs.rs` keeps what the sender waits for until it has
+//!    acknowledged that.
 //!
-//! `once.rs` and `recent.rs` are for what nobody keeps, `link.rs` for peers, `directory.rs` for records, `recovery.rs` for what the
+//! `once.rs` and `recent.rs` are for what nobody keeps, `link.rs` for peers, `directory.rs` and `records.rs` for who is who, `recovery.rs` for what the
 //! journal held, `rules.rs` names the rules that all of this follows.
 #![no_std]
 
@@ -30,10 +32,14 @@ mod ledger;
 mod link;
 mod mailbox;
 mod node;
+mod notices;
 mod once;
 mod outbox;
+mod outcomes;
 mod pair;
+mod receipts;
 mod recent;
+mod records;
 mod recovery;
 mod rules;
 mod say;

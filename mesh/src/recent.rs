@@ -16,6 +16,8 @@ type Seen = (u64, u64);
 #[derive(Debug)]
 pub(crate) struct Recent {
     secret: [u64; 2],
+    tags: BTreeSet<u64>,
+    /// The same, the oldest timestamp first.
     seen: BTreeSet<Seen>,
     order: VecDeque<(Mono, Seen)>,
     /// Nothing with this timestamp or an earlier one is delivered any more.
@@ -25,7 +27,7 @@ pub(crate) struct Recent {
 impl Recent {
     pub(crate) fn new(chance: &mut Chance) -> Self {
         let secret = [chance.number(), chance.number() | 1];
-        Self { secret, seen: BTreeSet::new(), order: VecDeque::new(), low_water: 0 }
+        Self { secret, tags: BTreeSet::new(), seen: BTreeSet::new(), order: VecDeque::new(), low_water: 0 }
     }
 
     /// Two messages share a tag with a chance of 2^-64, and nobody outside can look for such a pair.
@@ -45,18 +47,22 @@ impl Recent {
 
     /// Whether it is new. Then it is remembered.
     pub(crate) fn add(&mut self, timestamp: u64, tag: u64, now: Mono) -> bool {
-        let seen = (timestamp, tag);
-        if timestamp <= self.low_water || !self.seen.insert(seen) {
+        if timestamp <= self.low_water || !self.tags.insert(tag) {
             return false;
         }
+        let seen = (timestamp, tag);
+        self.seen.insert(seen);
         self.order.push_back((now, seen));
-        if self.seen.len() > ONCE_MEMORY_MAX {
-            self.low_water = self.seen.pop_first().map_or(self.low_water, |(oldest, _)| oldest);
+        if self.seen.len() > ONCE_MEMORY_MAX
+            && let Some((oldest, tag)) = self.seen.pop_first()
+        {
+            self.tags.remove(&tag);
+            self.low_water = oldest;
         }
         // What made way above still stands in the order of arrival; that is bounded too.
         if self.order.len() > ONCE_MEMORY_MAX + ONCE_MEMORY_MAX / 4
             && let Some((_, oldest)) = self.order.pop_front()
-            && self.seen.remove(&oldest)
+            && self.remove(oldest.0, oldest.1)
         {
             self.low_water = self.low_water.max(oldest.0);
         }
@@ -65,7 +71,7 @@ impl Recent {
 
     /// Forgets one.
     pub(crate) fn remove(&mut self, timestamp: u64, tag: u64) -> bool {
-        self.seen.remove(&(timestamp, tag))
+        self.seen.remove(&(timestamp, tag)) && self.tags.remove(&tag)
     }
 
     /// Forgets what is old enough to be refused for its age; says when to look again.
@@ -74,7 +80,7 @@ impl Recent {
             if now.since(at) < ONCE_MEMORY {
                 return Some(at.after(ONCE_MEMORY));
             }
-            self.seen.remove(&seen);
+            self.remove(seen.0, seen.1);
             self.order.pop_front();
         }
         None

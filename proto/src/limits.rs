@@ -181,7 +181,7 @@ pub const ONCE_AGE_MAX: u64 = 60 * SECOND;
 pub const ONCE_AHEAD_MAX: u64 = 10 * SECOND;
 /// How long such a frame is remembered: as long as its timestamp could be in bounds, and the same again.
 pub const ONCE_MEMORY: u64 = 130 * SECOND;
-/// Such frames that are remembered at a time, some 50 bytes each. Beyond it the oldest make way, and whatever is not newer
+/// Such frames that are remembered at a time, some 70 bytes each. Beyond it the oldest make way, and whatever is not newer
 /// than they were is refused.
 pub const ONCE_MEMORY_MAX: usize = 1 << 19;
 /// Messages of one flow that are sent and not confirmed, and that wait early at the other end.

@@ -1,0 +1,129 @@
+//! What the other end says about attempts, before anything is stored there: that a prekey is not kept, that a newer flow
+//! is known. It ends no message; it leads to another attempt.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
+use proto::entry::{Entry, Place};
+use proto::limits::{FLOW_ID_MAX, RENUMBER_PAUSE};
+use proto::metadata::Key;
+use proto::{AgentId, Content, ErrorCode, FlowId, MessageId, Verified};
+
+use crate::input::LinkId;
+use crate::ledger::Then;
+use crate::node::Node;
+use crate::outbox::Flow;
+use crate::pair::Pair;
+use crate::rules::Rule;
+use crate::step::Step;
+
+impl Node {
+    /// The destination does not keep the prekey that the last attempt was sealed to.
+    fn prekey_refused(&mut self, pair: Pair, id: MessageId, link: LinkId, step: &mut Step<'_>) {
+        if !self.rules.hold(Rule::PrekeyFetchedAnew) {
+            return;
+        }
+        let current = self.directory.record(pair.destination).and_then(|record| record.prekey);
+        let current = current.map(|(prekey, _)| prekey);
+        let used = self.outbox.find(pair, id).and_then(|owned| owned.sealed_to);
+        if used != current {
+            self.repeat(pair, step);
+            return;
+        }
+        if let Some(out) = self.outbox.pairs.get_mut(&pair) {
+            out.refused = current;
+        }
+        self.fetch(link, pair.destination, step);
+    }
+
+    /// Another prekey of a destination is known: what was sealed to the old one is sealed again.
+    pub(crate) fn prekey_changed(&mut self, destination: AgentId, step: &mut Step<'_>) {
+        let pairs = self.outbox.pairs.iter().filter(|(pair, _)| pair.destination == destination);
+        let pairs: Vec<(Pair, bool)> = pairs.map(|(pair, out)| (*pair, out.refused.is_some())).collect();
+        for (pair, was_refused) in pairs {
+            if was_refused {
+                self.repeat(pair, step);
+            } else {
+                self.pump(pair, step);
+            }
+        }
+    }
+
+    /// The destination knows a newer flow of this pair than the one that is sent: all that is owned gets places above.
+    fn older_flow(&mut self, content: &Content, step: &mut Step<'_>) {
+        let header = &content.header;
+        let Some(newest) = content.metadata.number(Key::FlowId).and_then(FlowId::new) else { return };
+        let pair = Pair { source: header.destination(), destination: header.source(), kind: newest.kind() };
+        let Some(out) = self.outbox.pairs.get_mut(&pair) else { return };
+        let sending = out.flows.front().map(|flow| flow.id);
+        let lately = out.renumbered.is_some_and(|at| step.now.mono.since(at) < RENUMBER_PAUSE);
+        let no_room = newest.get() >= FLOW_ID_MAX - (1 << 33);
+        if out.is_empty() || lately || no_room || sending.is_none_or(|sending| newest <= sending) {
+            return;
+        }
+        out.renumbered = Some(step.now.mono);
+        let above = out.newest.max(Some(newest));
+        let Some(id) = pair.flow_above(above, step.wall(), &mut self.chance) else { return };
+        self.renumber(pair, id);
+    }
+
+    fn renumber(&mut self, pair: Pair, id: FlowId) {
+        let with_again = self.rules.hold(Rule::RenumberAboveWithAgain);
+        let Some(out) = self.outbox.pairs.get_mut(&pair) else { return };
+        let flows = core::mem::take(&mut out.flows);
+        let mut flow = Flow::new(id);
+        out.newest = Some(id);
+        out.is_open = true;
+        out.repeat = None;
+        for mut owned in flows.into_iter().flat_map(|flow| flow.owned.into_values()) {
+            let place = Place { flow: id, sequence: flow.next };
+            owned.letter.again |= with_again;
+            owned.is_synced = false;
+            if let Some(before) = owned.moved {
+                self.ledger.forget(before);
+            }
+            owned.moved = Some(self.ledger.put(&Entry::Moved(owned.entry, place)));
+            self.ledger.then(Then::Sendable(pair, id, place.sequence));
+            self.outbox.moved(pair, owned.letter.id, place);
+            flow.owned.insert(place.sequence, owned);
+            flow.next += 1;
+        }
+        if let Some(out) = self.outbox.pairs.get_mut(&pair) {
+            out.flows.push_back(flow);
+        }
+        self.stats.renumbered += 1;
+    }
+
+    /// Finds the pair, of either kind, in which our agent owns a message with this id.
+    fn pair_of(&self, ours: AgentId, theirs: AgentId, id: MessageId) -> Option<Pair> {
+        [Pair::messages(ours, theirs), Pair::answers(ours, theirs)]
+            .into_iter()
+            .find(|pair| self.outbox.place(*pair, id).is_some())
+    }
+
+    /// An ERROR without a place, from the agent that we sent something to.
+    pub(crate) fn take_notice(&mut self, link: LinkId, content: &Verified<Box<Content>>, step: &mut Step<'_>) {
+        let content = content.get();
+        let header = &content.header;
+        let Ok(error) = content.error() else { return };
+        let (ours, theirs) = (header.destination(), header.source());
+        if error.code == ErrorCode::OLDER_FLOW {
+            if self.rules.hold(Rule::OlderFlowAnswered) {
+                self.older_flow(content, step);
+            }
+            return;
+        }
+        let owned = self.pair_of(ours, theirs, header.id());
+        match (owned, error.code) {
+            (Some(pair), ErrorCode::PREKEY) => self.prekey_refused(pair, header.id(), link, step),
+            // How a full destination is heard is not built yet; the repeat comes in its time.
+            (Some(_), _) => self.stats.ignored += 1,
+            (None, code) => {
+                if code == ErrorCode::PREKEY {
+                    self.fetch(link, theirs, step);
+                }
+                self.pass_notice(content, step);
+            }
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! Records and prekeys: those that this node makes for its agents, and those that it hears of.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
+use proto::control::{ControlBody, Resolve, ResolveReply};
+use proto::limits::{PREKEY_ERASURE_DELAY, PREKEY_LIFE_MAX, PREKEY_ROTATION, RECORD_LIFE};
+use proto::record::{AgentRecord, Known};
+use proto::{AgentId, Content, ErrorCode, Name, PrekeyId, Verified};
+
+use crate::directory::Found;
+use crate::effect::{Control, Effect};
+use crate::node::Node;
+use crate::say::{Asked, Failure};
+use crate::step::Step;
+use crate::timers::Why;
+
+impl Node {
+    /// A new prekey, a day before the last one ends; and one at each start, for the secrets of the last run are gone.
+    pub(crate) fn next_prekey(&mut self, agent: AgentId, step: &mut Step<'_>) {
+        let not_after = step.wall().saturating_add(PREKEY_LIFE_MAX);
+        step.ask(Effect::MakePrekey { agent, not_after });
+        self.timers.set(step.now.mono.after(PREKEY_ROTATION), Why::NextPrekey(agent));
+    }
+
+    pub(crate) fn prekey_made(
+        &mut self,
+        agent: AgentId,
+        id: PrekeyId,
+        public: [u8; 32],
+        not_after: u64,
+        step: &mut Step<'_>,
+    ) {
+        let Some(local) = self.locals.agents.get_mut(&agent) else { return };
+        local.prekey = Some((public, not_after));
+        let erase = step.now.when(not_after.saturating_add(PREKEY_ERASURE_DELAY));
+        self.timers.set(erase, Why::ErasePrekey(agent, id));
+        self.sign_agent(agent, step);
+    }
+
+    pub(crate) fn sign_agent(&mut self, agent: AgentId, step: &mut Step<'_>) {
+        let node = self.node_id();
+        let known = self.directory.record(agent).map_or(0, |record| record.sequence);
+        let Some(local) = self.locals.agents.get_mut(&agent) else { return };
+        local.sequence = step.wall().max(local.sequence.max(known).saturating_add(1));
+        let record = AgentRecord {
+            public_key: local.hosted.public_key,
+            name: local.hosted.name.clone(),
+            capabilities: local.capabilities.clone(),
+            topics: local.topics.clone(),
+            prekey: local.prekey,
+            host: node,
+            chain: Vec::new(),
+            sequence: local.sequence,
+            expiry: step.wall().saturating_add(RECORD_LIFE),
+        };
+        step.ask(Effect::SignAgent(Box::new(record)));
+    }
+
+    /// A record of an agent, of this node or of another one.
+    pub(crate) fn learn_agent(&mut self, known: Verified<Box<Known<AgentRecord>>>, step: &mut Step<'_>) {
+        let (agent, host) = (known.get().id, known.get().record.host);
+        let (sequence, carried) = (known.get().record.sequence, known.get().carried.clone());
+        let is_local = self.locals.agents.contains_key(&agent);
+        if is_local && self.locals.agents.get(&agent).is_some_and(|local| sequence > local.sequence) {
+            // Made by this agent's key in a life that the store does not remember.
+            if let Some(local) = self.locals.agents.get_mut(&agent) {
+                local.sequence = sequence;
+            }
+            self.sign_agent(agent, step);
+            return;
+        }
+        let is_peer = self.links.peers.contains_key(&host);
+        let fits = if is_local { host == self.node_id() } else { is_peer };
+        if !fits || !self.directory.take_agent(&known, &mut self.ledger) {
+            return;
+        }
+        step.ask(Effect::LearnAgent(known));
+        if is_local {
+            let links: Vec<_> = self.links.peers.values().filter_map(|peer| peer.link).collect();
+            for link in links {
+                step.ask(Effect::Control { link, said: Control::Record(carried.clone()) });
+            }
+        } else {
+            self.prekey_changed(agent, step);
+        }
+    }
+
+    /// Somebody wants the record of an agent.
+    pub(crate) fn wanted(&self, link: crate::LinkId, agent: AgentId, step: &mut Step<'_>) {
+        if let Some(held) = self.directory.agents.get(&agent) {
+            let said = Control::Record(held.known.get().carried.clone());
+            step.ask(Effect::Control { link, said });
+        }
+    }
+
+    pub(crate) fn resolve(&mut self, asked: Asked, content: &Content, step: &mut Step<'_>) {
+        match self.find_address(content) {
+            Err(failure) => self.refuse(asked, failure, step),
+            Ok(agent) => {
+                let node = self.directory.host(agent).unwrap_or_else(|| self.node_id());
+                let names = self.proved(agent, node);
+                let text = |name: Option<Name>| name.map(|name| name.as_str().into()).unwrap_or_default();
+                let reply = ResolveReply {
+                    agent_id: alloc::format!("{agent}"),
+                    agent_name: text(names.source_name),
+                    node_id: alloc::format!("{node}"),
+                    node_name: text(names.source_node_name),
+                };
+                self.answer(asked, &reply, step);
+            }
+        }
+    }
+
+    fn find_address(&self, content: &Content) -> Result<AgentId, Failure> {
+        let unknown = Failure::new(ErrorCode::OFFLINE, "no such agent is known here");
+        let resolve = Resolve::read(content.header.content_type(), &content.body);
+        let resolve = resolve.ok_or(Failure::new(ErrorCode::MALFORMED, "the body of agent.resolve cannot be read"))?;
+        let address = resolve.address.as_str();
+        if let Ok(id) = address.parse::<AgentId>() {
+            return if self.is_addressable(id) { Ok(id) } else { Err(unknown) };
+        }
+        let not_address = Failure::new(ErrorCode::MALFORMED, "an address is agent@node, agent, or an id");
+        let (agent, node) = address.split_once('@').map_or((address, None), |(agent, node)| (agent, Some(node)));
+        let agent: Name = agent.parse().map_err(|_| not_address.clone())?;
+        let found = match node {
+            Some(node) => {
+                let node: Name = node.parse().map_err(|_| not_address)?;
+                let words = "no node of this name is configured here";
+                let node = self.node_named(&node).ok_or(Failure::new(ErrorCode::OFFLINE, words))?;
+                self.directory.find(&agent, Some(node))
+            }
+            None => match self.directory.find(&agent, Some(self.node_id())) {
+                Found::Nobody => self.directory.find(&agent, None),
+                found @ (Found::One(_) | Found::Several(..)) => found,
+            },
+        };
+        match found {
+            Found::One(agent) => Ok(agent),
+            Found::Nobody => Err(unknown),
+            Found::Several(one, other) => {
+                let words =
+                    alloc::format!("several agents have this name, {one} and {other}: say agent@node, or the id");
+                Err(Failure::new(ErrorCode::OFFLINE, words))
+            }
+        }
+    }
+}
