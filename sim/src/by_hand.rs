@@ -6,9 +6,10 @@ use proto::FlowKind;
 use proto::Shape as Kind;
 
 use crate::machine::Crash;
-use crate::network::Fate;
+use crate::network::{Fate, Parcel};
 use crate::schedule::Wish;
 use crate::shape::Handling;
+use crate::story::Story;
 use crate::time::{SECOND, hours, minutes, seconds};
 use crate::world::World;
 
@@ -17,29 +18,89 @@ use crate::world::World;
 pub struct ByHand {
     /// As a sentence that a good core makes true.
     pub name: &'static str,
+    /// From how many seeds it is worth living.
+    pub seeds: u64,
+    /// How many nodes it takes, with one agent each.
+    nodes: usize,
+    live: fn(&mut World),
+}
+
+impl ByHand {
     /// Lives it, with a rule left out or not, until the account is made.
-    pub live: fn(u64, Option<Rule>) -> World,
+    #[must_use]
+    pub fn run(&self, seed: u64, without: Option<Rule>) -> World {
+        let mut world = World::quiet(seed, self.nodes, without);
+        (self.live)(&mut world);
+        world
+    }
+
+    /// The same, and what happened.
+    #[must_use]
+    pub fn tell(&self, seed: u64, without: Option<Rule>) -> (World, Vec<String>) {
+        let mut world = World::quiet(seed, self.nodes, without);
+        world.story = Story::told();
+        (self.live)(&mut world);
+        let story = world.story.lines().to_vec();
+        (world, story)
+    }
 }
 
 /// All of them.
 pub const BY_HAND: &[ByHand] = &[
-    ByHand { name: "a message that went back with its source's store comes again marked", live: renumbered_again },
-    ByHand { name: "a destination that claims too much settles only what was sent", live: claims_too_much },
-    ByHand { name: "what outlived its mark because a clock went back comes marked", live: outlived_its_mark },
-    ByHand { name: "an answer from a slow clock is taken", live: answer_from_the_past },
-    ByHand { name: "a message sealed to a lost prekey is sealed again at once", live: lost_prekey },
-    ByHand { name: "a window full of messages arrives in order", live: full_window },
-    ByHand { name: "three days without a peer end as they should", live: three_days },
-    ByHand { name: "an agent that asks too much hears so", live: asks_too_much },
+    ByHand {
+        name: "a message that went back with its source's store comes again marked",
+        seeds: 10,
+        nodes: 2,
+        live: renumbered_again,
+    },
+    ByHand {
+        name: "a destination that claims too much settles only what was sent",
+        seeds: 10,
+        nodes: 2,
+        live: claims_too_much,
+    },
+    ByHand {
+        name: "what outlived its mark because a clock went back comes marked",
+        seeds: 10,
+        nodes: 2,
+        live: outlived_its_mark,
+    },
+    ByHand { name: "an answer from a slow clock is taken", seeds: 10, nodes: 2, live: answer_from_the_past },
+    ByHand {
+        name: "a message sealed to a lost prekey is sealed again at once",
+        seeds: 10,
+        nodes: 2,
+        live: lost_prekey,
+    },
+    ByHand {
+        name: "a new flow waits for the old one, and nothing is renumbered",
+        seeds: 10,
+        nodes: 2,
+        live: new_waits_for_old,
+    },
+    ByHand { name: "a window full of messages arrives in order", seeds: 1, nodes: 2, live: full_window },
+    ByHand { name: "three days without a peer end as they should", seeds: 1, nodes: 2, live: three_days },
+    ByHand { name: "an agent that asks too much hears so", seeds: 1, nodes: 2, live: asks_too_much },
+    ByHand { name: "what is known survives a restart", seeds: 10, nodes: 2, live: known_after_restart },
+    ByHand { name: "days of changing prekeys lose nothing", seeds: 10, nodes: 2, live: days_of_prekeys },
+    ByHand { name: "a mailbox that is full loses nothing", seeds: 1, nodes: 2, live: full_mailbox },
+    ByHand {
+        name: "a refusal of an old prekey that comes twice stops nothing",
+        seeds: 10,
+        nodes: 2,
+        live: refused_twice,
+    },
+    ByHand { name: "a late word of an older flow loses nothing", seeds: 10, nodes: 2, live: late_older_flow },
+    ByHand { name: "a mark that only a floor has made is answered for", seeds: 10, nodes: 2, live: mark_of_a_floor },
+    ByHand { name: "a destination that lies harms only what it was sent", seeds: 10, nodes: 3, live: lies_all_day },
 ];
 
-fn is_durable(parcel: &crate::network::Parcel) -> bool {
+fn is_durable(parcel: &Parcel) -> bool {
     matches!(parcel.content.header.shape(), Kind::Durable(FlowKind::Messages))
 }
 
 /// The backup is made while the message is owned; then it is stored, handled, and a newer flow begins.
-fn renumbered_again(seed: u64, without: Option<Rule>) -> World {
-    let mut world = World::quiet(seed, 2, without);
+fn renumbered_again(world: &mut World) {
     world.on_frames(|parcel, _| if parcel.from == 1 { Fate::Lost } else { Fate::Arrives });
     let sent = world.submit(0, 1, &Wish::TOLD);
     world.run_until(seconds(5), |world| world.is_delivered(sent));
@@ -56,11 +117,9 @@ fn renumbered_again(seed: u64, without: Option<Rule>) -> World {
     let renumbered = world.tally().renumbered > 0;
     world.must(renumbered, "the message was to be renumbered");
     world.settle_and_check();
-    world
 }
 
-fn claims_too_much(seed: u64, without: Option<Rule>) -> World {
-    let mut world = World::quiet(seed, 2, without);
+fn claims_too_much(world: &mut World) {
     let first = world.submit(0, 1, &Wish::TOLD);
     world.on_frames(|parcel, _| if parcel.from == 1 { Fate::Lost } else { Fate::Arrives });
     world.run_until(seconds(5), |world| world.is_delivered(first));
@@ -75,12 +134,10 @@ fn claims_too_much(seed: u64, without: Option<Rule>) -> World {
     world.settle_and_check();
     let arrived = world.is_delivered(second);
     world.must(arrived, "the second message was to arrive");
-    world
 }
 
 /// Its source is away until the mark is dropped; then both clocks go back, so that it has not expired.
-fn outlived_its_mark(seed: u64, without: Option<Rule>) -> World {
-    let mut world = World::quiet(seed, 2, without);
+fn outlived_its_mark(world: &mut World) {
     world.on_frames(|parcel, _| if parcel.from == 1 { Fate::Lost } else { Fate::Arrives });
     let sent = world.submit(0, 1, &Wish { life: Some(seconds(60)), ..Wish::TOLD });
     world.run_until(seconds(5), |world| world.is_delivered(sent));
@@ -96,11 +153,9 @@ fn outlived_its_mark(seed: u64, without: Option<Rule>) -> World {
     let again = world.mail(sent).is_some_and(|mail| mail.deliveries > 1);
     world.must(again, "the message was to come again");
     world.check();
-    world
 }
 
-fn answer_from_the_past(seed: u64, without: Option<Rule>) -> World {
-    let mut world = World::quiet(seed, 2, without);
+fn answer_from_the_past(world: &mut World) {
     world.send_away(1, minutes(5));
     world.run_for(seconds(1));
     let sent = world.submit(0, 1, &Wish { life: Some(hours(48)), ..Wish::REQUEST });
@@ -110,12 +165,10 @@ fn answer_from_the_past(seed: u64, without: Option<Rule>) -> World {
     world.jump_clock(1, -back);
     world.run_for(minutes(6));
     world.settle_and_check();
-    world
 }
 
 /// The first attempt after the restart is sealed to a prekey that died with the process.
-fn lost_prekey(seed: u64, without: Option<Rule>) -> World {
-    let mut world = World::quiet(seed, 2, without);
+fn lost_prekey(world: &mut World) {
     let first = world.submit(0, 1, &Wish::TOLD);
     world.run_until(seconds(5), |world| world.is_stored(first));
     world.run_for(seconds(1));
@@ -128,11 +181,9 @@ fn lost_prekey(seed: u64, without: Option<Rule>) -> World {
     let arrives = world.run_until(seconds(4), |world| world.is_stored(sent));
     world.must(!met_it || arrives, "what was sealed to an old prekey was to be sealed again at once");
     world.settle_and_check();
-    world
 }
 
-fn full_window(seed: u64, without: Option<Rule>) -> World {
-    let mut world = World::quiet(seed, 2, without);
+fn full_window(world: &mut World) {
     let messages = 3000_u64;
     let mut left = 0_u64;
     world.on_frames(move |parcel, _| {
@@ -153,12 +204,10 @@ fn full_window(seed: u64, without: Option<Rule>) -> World {
     world.settle_and_check();
     let seen = world.seen(1);
     world.must(seen == messages, &format!("{seen} of {messages} arrived"));
-    world
 }
 
 /// What expires while the peer is away is told; what is long-lived arrives.
-fn three_days(seed: u64, without: Option<Rule>) -> World {
-    let mut world = World::quiet(seed, 2, without);
+fn three_days(world: &mut World) {
     world.part(0, 1, hours(70));
     world.run_for(seconds(10));
     let short = world.submit(0, 1, &Wish { life: Some(hours(1)), ..Wish::REQUEST });
@@ -170,12 +219,10 @@ fn three_days(seed: u64, without: Option<Rule>) -> World {
     world.settle_and_check();
     let arrived = world.is_delivered(long);
     world.must(arrived, "what lives for three days was to arrive");
-    world
 }
 
 /// More questions than one agent may await the ends of.
-fn asks_too_much(seed: u64, without: Option<Rule>) -> World {
-    let mut world = World::quiet(seed, 2, without);
+fn asks_too_much(world: &mut World) {
     world.set_handling(1, Handling { never: 1000, ..Handling::default() });
     for _ in 0..1100 {
         world.submit(0, 1, &Wish::REQUEST);
@@ -185,5 +232,163 @@ fn asks_too_much(seed: u64, without: Option<Rule>) -> World {
     world.run_for(minutes(10));
     world.settle(minutes(20));
     world.check();
-    world
+}
+
+/// The peer is down; its agent is known from before.
+fn known_after_restart(world: &mut World) {
+    world.crash(1, Crash::Kill);
+    world.run_for(seconds(5));
+    world.crash(0, Crash::Power);
+    world.run_for(seconds(1));
+    world.restart(0);
+    world.run_for(seconds(5));
+    let sent = world.submit(0, 1, &Wish::REQUEST);
+    let accepted = world.run_until(seconds(5), |world| world.is_owned(sent));
+    world.must(accepted, "a message to a known agent whose node is away was to be accepted");
+    world.restart(1);
+    world.settle_and_check();
+    let arrived = world.is_delivered(sent);
+    world.must(arrived, "it was to arrive");
+}
+
+fn days_of_prekeys(world: &mut World) {
+    let mut sent = Vec::new();
+    for hour in 0..100 {
+        sent.push(world.submit(0, 1, &Wish::REQUEST));
+        sent.push(world.submit(1, 0, &Wish::TOLD));
+        world.run_for(hours(1));
+        let late = sent.iter().filter(|sent| !world.is_delivered(**sent)).count();
+        world.must(late == 0, &format!("{late} have not arrived after {hour} hours"));
+        sent.clear();
+    }
+    world.settle_and_check();
+}
+
+/// More than a mailbox holds, for an agent that is away.
+fn full_mailbox(world: &mut World) {
+    world.send_away(1, minutes(20));
+    world.run_for(seconds(1));
+    let messages = proto::limits::MAILBOX_MESSAGES_MAX as u64 + 300;
+    for round in 0..messages {
+        world.submit(0, 1, &Wish::TOLD);
+        if round.is_multiple_of(500) {
+            world.run_for(seconds(2));
+        }
+    }
+    world.run_for(minutes(25));
+    world.settle_and_check();
+    let seen = world.seen(1);
+    world.must(seen == messages, &format!("{seen} of {messages} arrived"));
+}
+
+/// Its STORED speaks of what it has not, its 4015 of flows that are not: messages to others, and those that it was not
+/// sent, are not its to lose.
+fn lies_all_day(world: &mut World) {
+    for round in 0..100_u32 {
+        let lied_to = world.submit(0, 1, &Wish::TOLD);
+        world.submit(0, 2, &Wish::TOLD);
+        world.submit(1, 2, &Wish::REQUEST);
+        world.run_until(seconds(1), |world| world.place(lied_to).is_some());
+        if let Some((flow, sequence)) = world.place(lied_to) {
+            world.forge_stored(lied_to, flow, sequence.saturating_add(round));
+            world.forge_older_flow(lied_to, flow.get().saturating_add(u64::from(round) * 2));
+        }
+        world.forge_older_flow(lied_to, proto::limits::FLOW_ID_MAX - 1 - u64::from(round % 4));
+        world.run_for(seconds(2));
+    }
+    world.settle_and_check();
+}
+
+/// The second copy comes while the attempt under the new prekey is not yet confirmed.
+fn refused_twice(world: &mut World) {
+    world.crash(1, Crash::Kill);
+    let sent = world.submit(0, 1, &Wish::TOLD);
+    world.run_for(seconds(2));
+    world.on_frames(|parcel, _| {
+        let shape = parcel.content.header.shape();
+        if shape == Kind::Notice {
+            Fate::Twice(SECOND / 2)
+        } else if shape == Kind::Stored {
+            Fate::Late(SECOND)
+        } else {
+            Fate::Arrives
+        }
+    });
+    world.restart(1);
+    world.run_until(seconds(60), |world| world.is_stored(sent));
+    world.run_for(seconds(10));
+    let next = world.submit(0, 1, &Wish::TOLD);
+    let arrives = world.run_until(minutes(2), |world| world.is_stored(next));
+    world.must(arrives, "the next message was to be stored within two minutes");
+    world.settle_and_check();
+}
+
+/// A clock that went back makes flows that do not come from the clock; what is said of one must not lead into another.
+fn late_older_flow(world: &mut World) {
+    let minute = i64::try_from(minutes(1)).unwrap_or(0);
+    world.jump_clock(0, 2 * minute);
+    let first = world.submit(0, 1, &Wish::TOLD);
+    world.run_until(seconds(5), |world| world.place(first).is_some());
+    let newest = world.place(first).map_or(0, |(flow, _)| flow.get());
+    world.run_for(seconds(5));
+    world.jump_clock(0, -4 * minute);
+    for _ in 0..2 {
+        world.crash(0, Crash::Kill);
+        world.restart(0);
+        world.run_for(seconds(5));
+        // The true word is lost, and an old one comes instead.
+        let is_notice = |parcel: &Parcel| parcel.content.header.shape() == Kind::Notice;
+        world.on_frames(move |parcel, _| if is_notice(parcel) { Fate::Lost } else { Fate::Arrives });
+        let next = world.submit(0, 1, &Wish::TOLD);
+        world.run_for(seconds(2));
+        world.forge_older_flow(next, newest);
+        world.run_for(seconds(5));
+        world.leave_frames();
+        world.run_for(minutes(2));
+    }
+    world.settle_and_check();
+}
+
+/// A destination that has lost its store first sees a frame from the middle of a flow; then the source goes back to the
+/// beginning of it.
+fn mark_of_a_floor(world: &mut World) {
+    world.on_frames(|parcel, _| if parcel.from == 1 { Fate::Lost } else { Fate::Arrives });
+    let early: Vec<_> = (0..3).map(|_| world.submit(0, 1, &Wish::TOLD)).collect();
+    world.run_until(seconds(5), |world| early.iter().all(|sent| world.is_stored(*sent)));
+    world.back_up(0);
+    world.leave_frames();
+    world.run_for(minutes(2));
+    world.crash(1, Crash::StoreLost);
+    world.submit(0, 1, &Wish::TOLD);
+    world.submit(0, 1, &Wish::TOLD);
+    world.run_for(seconds(2));
+    world.on_frames(|parcel, _| if parcel.content.header.sequence().get() == 4 { Fate::Lost } else { Fate::Arrives });
+    world.restart(1);
+    world.run_for(minutes(2));
+    world.put_back(0, true);
+    world.restart(0);
+    world.run_for(seconds(10));
+    world.submit(0, 1, &Wish::TOLD);
+    world.run_for(minutes(2));
+    world.leave_frames();
+    world.settle_and_check();
+}
+
+/// What was owned before a restart arrives late; what was said after it must not overtake it.
+fn new_waits_for_old(world: &mut World) {
+    world.on_frames(|parcel, _| if is_durable(parcel) { Fate::Lost } else { Fate::Arrives });
+    let old = world.submit(0, 1, &Wish::TOLD);
+    world.run_for(seconds(2));
+    world.crash(0, Crash::Kill);
+    world.restart(0);
+    world.run_for(seconds(5));
+    let new = world.submit(0, 1, &Wish::TOLD);
+    world.run_for(seconds(5));
+    world.on_frames(
+        move |parcel, _| if parcel.content.header.id() == old.id { Fate::Late(SECOND) } else { Fate::Arrives },
+    );
+    world.run_until(minutes(5), |world| world.is_delivered(old) && world.is_delivered(new));
+    world.settle_and_check();
+    let tally = world.tally();
+    world.must(tally.renumbered == 0 && tally.marked == 0, "nothing was to be renumbered or marked");
 }

@@ -37,6 +37,7 @@ const fn schedule_of(rule: Rule) -> Option<usize> {
         Rule::DroppedMarkMarks => Some(2),
         Rule::AnswersNotAged => Some(3),
         Rule::PrekeyFetchedAnew => Some(4),
+        Rule::NewFlowWaitsForOld => Some(5),
         Rule::AcceptedAfterSync
         | Rule::AttemptAfterSync
         | Rule::StoredAfterSync
@@ -46,7 +47,6 @@ const fn schedule_of(rule: Rule) -> Option<usize> {
         | Rule::MarkWithMessage
         | Rule::FloorLiftsMark
         | Rule::NewFlowPerStart
-        | Rule::NewFlowWaitsForOld
         | Rule::NewerFlowStartsAtFloor
         | Rule::OlderFlowAnswered
         | Rule::StoredRepeated
@@ -79,7 +79,7 @@ const fn schedule_of(rule: Rule) -> Option<usize> {
 #[must_use]
 pub fn hunt(rule: Rule, from: u64) -> Option<Found> {
     if let Some(schedule) = schedule_of(rule).and_then(|at| BY_HAND.get(at)) {
-        let world = (schedule.live)(from, Some(rule));
+        let world = schedule.run(from, Some(rule));
         if let Some(fault) = world.faults().first() {
             return Some(Found { finder: Finder::ByHand(schedule.name), fault: fault.clone() });
         }

@@ -60,8 +60,10 @@ pub struct Mail {
     pub attempts: u32,
     /// Deliveries to its agent.
     pub deliveries: u32,
-    /// Deliveries that failed or may have failed.
+    /// Its agent has acknowledged the copy that its mailbox holds, or held last.
     pub was_acknowledged: bool,
+    /// Its agent has acknowledged any copy of it.
+    pub was_handled: bool,
     /// An acknowledgement came so close to the end of its lease that both may be right.
     pub may_be_acknowledged: bool,
     /// A RESPONSE to it was given by its agent.
@@ -103,12 +105,16 @@ pub(crate) struct Model {
     places: BTreeMap<(PairKey, FlowId, u32), Key>,
     /// The highest place of a flow that was sent, and up to where it is settled.
     flights: BTreeMap<(PairKey, FlowId), Flight>,
+    /// Up to where a flow was marked last.
+    marked: BTreeMap<(PairKey, FlowId), u32>,
     order: u64,
     last_unmarked: BTreeMap<PairKey, (u64, MessageId)>,
     pub(crate) out: Vec<BTreeMap<u64, Delivered>>,
     once: BTreeMap<OnceKey, u32>,
     /// What an agent said under an id.
     said: BTreeMap<(AgentId, MessageId), Vec<Key>>,
+    /// Whose destination says STORED of what it has not: it answers for what it was sent.
+    pub(crate) liars: BTreeSet<PairKey>,
     /// Given up by its source, perhaps not yet on disk.
     gone: BTreeSet<Key>,
     pub(crate) now: u64,

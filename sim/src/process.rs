@@ -212,5 +212,12 @@ fn options_of(host: &Host, peers: Vec<PinnedPeer>, without: Option<mesh::Rule>) 
         uid: 0,
     };
     let addresses = vec![format!("{}:7700", host.name).into()];
-    Options { node, addresses, peers, agents: host.agents.clone(), hops: 8, rules: without.map_or_else(mesh::Rules::default, mesh::Rules::without) }
+    Options {
+        node,
+        addresses,
+        peers,
+        agents: host.agents.clone(),
+        hops: 8,
+        rules: without.map_or_else(mesh::Rules::default, mesh::Rules::without),
+    }
 }

@@ -1,8 +1,11 @@
 //! Schedules by hand: a world in which somebody decides what happens, instead of chance. What is not decided stays as
 //! quiet as it can be.
 
+use proto::control::ErrorBody;
 use proto::metadata::{MetadataDraft, Stage};
-use proto::{AgentId, Boundary, ContentType, Draft, FlowId, MessageId, MessageType, Receipt, Sequence, Shape as Kind};
+use proto::{
+    AgentId, Boundary, ContentType, Draft, ErrorCode, FlowId, MessageId, MessageType, Receipt, Sequence, Shape as Kind,
+};
 
 use crate::account::{Key, PairKey};
 use crate::agent::{Act, Said};
@@ -140,30 +143,55 @@ impl World {
 
     /// A destination says STORED of what it has not. What left before is its to answer for; nothing else is.
     pub fn forge_stored(&mut self, about: Sent, flow: FlowId, sequence: u32) {
-        let (Some(from), Some(to)) = (self.home(about.destination), self.home(about.source)) else { return };
-        let wall = self.hosts.get(from).map_or(0, |host| host.wall(self.now));
         let draft = Draft {
-            message_type: MessageType::Ack,
-            shape: Kind::Stored,
+            sequence: Sequence::new(sequence),
+            ..self.forged(about, MessageType::Ack, Kind::Stored, ContentType::None)
+        };
+        let pair = PairKey { source: about.source, destination: about.destination, answers: false };
+        self.model.liars.insert(pair);
+        self.forge(&draft, Some(flow), &[]);
+    }
+
+    /// A destination claims to know a newer flow.
+    pub fn forge_older_flow(&mut self, about: Sent, newest: u64) {
+        let error = ErrorBody {
+            code: ErrorCode::OLDER_FLOW,
+            message: "a lie".into(),
+            original: MessageId::new(0),
+            retry_after_ms: 0,
+        };
+        let draft = self.forged(about, MessageType::Error, Kind::Notice, ContentType::MessagePack);
+        let Some(newest) = FlowId::new(newest) else { return };
+        self.forge(&draft, Some(newest), &error.write(ContentType::MessagePack));
+    }
+
+    fn forged(&self, about: Sent, message_type: MessageType, shape: Kind, content_type: ContentType) -> Draft {
+        let wall =
+            self.home(about.destination).and_then(|from| self.hosts.get(from)).map_or(0, |host| host.wall(self.now));
+        Draft {
+            message_type,
+            shape,
             id: about.id,
             timestamp: wall,
             source: about.destination,
             destination: about.source,
-            content_type: ContentType::None,
+            content_type,
             hops: 8,
-            sequence: Sequence::new(sequence),
+            sequence: Sequence::NONE,
             told: Receipt::None,
             last: false,
-        };
-        let metadata = MetadataDraft { flow_id: Some(flow), ..MetadataDraft::default() };
-        let Ok(content) = forge::frame(&draft, &metadata, &[], Boundary::Wire) else { return };
-        let pair = PairKey { source: about.source, destination: about.destination, answers: false };
-        for (key, mail) in &mut self.model.mail {
-            if key.pair == pair && mail.attempts > 0 {
-                mail.excuse = Some("its destination lied");
+        }
+    }
+
+    fn forge(&mut self, draft: &Draft, flow_id: Option<FlowId>, body: &[u8]) {
+        let (Some(from), Some(to)) = (self.home(draft.source), self.home(draft.destination)) else { return };
+        let metadata = MetadataDraft { flow_id, ..MetadataDraft::default() };
+        match forge::frame(draft, &metadata, body, Boundary::Wire) {
+            Ok(content) => self.inject(Parcel { from, to, content, sealed_to: None }, SECOND / 100),
+            Err(refusal) => {
+                self.fault(Promise::HostIsUsable, from, format!("a forged frame cannot be made: {refusal}"))
             }
         }
-        self.inject(Parcel { from, to, content, sealed_to: None }, SECOND / 100);
     }
 
     /// Whether an agent was given a message.

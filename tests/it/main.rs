@@ -14,6 +14,7 @@ mod records;
 mod schema;
 mod sealing;
 mod shapes;
+mod sim;
 mod store;
 mod tidy;
 mod tls;

@@ -102,8 +102,8 @@ fn assert_tried(all: &[Tally]) {
 #[test]
 fn schedules_by_hand_keep_every_promise() {
     for schedule in BY_HAND {
-        for seed in 0..5 {
-            let world = (schedule.live)(seed, None);
+        for seed in 0..schedule.seeds {
+            let world = schedule.run(seed, None);
             assert!(world.faults().is_empty(), "{}, seed {seed}: {:#?}", schedule.name, world.faults());
         }
     }

@@ -184,7 +184,7 @@ impl Model {
     pub(crate) fn note_end(&mut self, node: usize, question: Key, end: End, wall: u64, is_free: bool) {
         let expired_somewhere = self.wall_most.max(wall);
         let mail = self.mail_of(question);
-        let was_handled = mail.was_acknowledged || mail.may_be_acknowledged || mail.was_responded;
+        let was_handled = mail.was_handled || mail.was_responded;
         let is_true = match end {
             End::Handled => was_handled,
             End::Responded => mail.was_responded,
@@ -330,6 +330,7 @@ impl Model {
         }
         let mail = self.mail_of(key);
         mail.was_responded |= is_response;
+        mail.was_handled = true;
         if is_grey {
             mail.may_be_acknowledged = true;
         } else if !mail.was_acknowledged {

@@ -185,6 +185,10 @@ impl Model {
             return;
         }
         self.gone.insert(key);
+        let lied = self.liars.contains(&key.pair);
+        if let Some(mail) = self.mail.get_mut(&key).filter(|mail| lied && mail.attempts > 0) {
+            mail.excuse = Some("its destination lied");
+        }
         let is_forgiven = self.is_forgiven(node);
         let Some(mail) = self.mail.get(&key) else { return };
         let fits = mail.was_stored
@@ -274,11 +278,9 @@ impl Model {
 
     /// Answers that nobody waits for, and messages whose content is refused, are settled by a mark alone.
     fn mark_is_on_disk(&mut self, pair: PairKey, place: Place) {
-        let covered: Vec<_> = self
-            .places
-            .range((pair, place.flow, 0)..=(pair, place.flow, place.sequence))
-            .map(|(_, key)| *key)
-            .collect();
+        let from = self.marked.insert((pair, place.flow), place.sequence).unwrap_or(0).min(place.sequence);
+        let covered = self.places.range((pair, place.flow, from)..=(pair, place.flow, place.sequence));
+        let covered: Vec<_> = covered.map(|(_, key)| *key).collect();
         for key in covered {
             if let Some(mail) = self.mail.get_mut(&key)
                 && (pair.answers || mail.is_unfit)
