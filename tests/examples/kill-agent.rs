@@ -41,7 +41,11 @@ async fn main() {
         ["send", socket, name, ledger, to, count, rate] => {
             let me = Agent::attach(name).socket(socket).await.expect("attached");
             let (count, rate) = (count.parse().expect("a number"), rate.parse().expect("a number"));
+            // Ends that an earlier life of this agent heard of, and died before it could say so.
+            let others = me.clone();
+            let taker = tokio::spawn(async move { while others.recv().await.is_ok() {} });
             send(&me, Path::new(ledger), to, count, rate).await;
+            taker.abort();
             // What was heard last is acknowledged before the process ends.
             me.detach().await.expect("detached");
         }

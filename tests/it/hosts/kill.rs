@@ -117,7 +117,7 @@ fn kills_of_daemons_and_agents_lose_nothing_and_double_nothing_unmarked() {
         sender.has_ended().then_some(())
     });
     for host in [&alpha, &beta] {
-        until("nothing is queued", Duration::from_secs(60), || {
+        until(&format!("nothing is queued at {}", host.name), Duration::from_secs(60), || {
             let status = host.status();
             let left = ["outbox_messages", "mailbox_messages", "awaiting"];
             left.iter().all(|what| status[what].as_u64() == Some(0)).then_some(())
