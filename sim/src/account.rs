@@ -210,6 +210,10 @@ pub(crate) struct Account {
     pub(crate) unclean_start: u32,
     /// Its disk lied or went back unseen: what depends on it is not judged.
     pub(crate) is_forgiven: bool,
+    /// A byte of its disk changed while it ran: it may miss entries.
+    pub(crate) rots: bool,
+    /// Bytes of its disk have changed at some time.
+    pub(crate) has_rotted: bool,
     /// When its store was born, by its wall clock.
     pub(crate) birth: Option<u64>,
     /// Its wall clock has gone back, or it dropped marks.

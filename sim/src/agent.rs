@@ -61,12 +61,18 @@ pub(crate) enum Act {
     Connect,
     /// Connects although it is attached already.
     TakeOver,
+    /// Attaches once more over the connection that it has, perhaps after it detached.
+    Rejoin { detaches: bool },
+    /// Another user tries to attach under its name, and to acknowledge for it.
+    Intrude,
     /// Its process dies.
     Die,
     /// Says something new.
     Say(Box<Said>),
     /// Says something new that goes at most once.
     SayOnce { to: AgentId, asks: bool },
+    /// Asks whether somebody is there.
+    Ping { to: AgentId },
     /// Says again what it has not heard the end of.
     SayAgain { serial: u64 },
     /// Tells the node what became of a delivery.

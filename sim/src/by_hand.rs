@@ -92,6 +92,7 @@ pub const BY_HAND: &[ByHand] = &[
     },
     ByHand { name: "a late word of an older flow loses nothing", seeds: 10, nodes: 2, live: late_older_flow },
     ByHand { name: "a mark that only a floor has made is answered for", seeds: 10, nodes: 2, live: mark_of_a_floor },
+    ByHand { name: "large bodies fill the window and arrive", seeds: 1, nodes: 2, live: large_bodies },
     ByHand { name: "a destination that lies harms only what it was sent", seeds: 10, nodes: 3, live: lies_all_day },
 ];
 
@@ -287,13 +288,16 @@ fn lies_all_day(world: &mut World) {
     for round in 0..100_u32 {
         let lied_to = world.submit(0, 1, &Wish::TOLD);
         world.submit(0, 2, &Wish::TOLD);
-        world.submit(1, 2, &Wish::REQUEST);
+        let asked = world.submit(1, 2, &Wish::REQUEST);
         world.run_until(seconds(1), |world| world.place(lied_to).is_some());
         if let Some((flow, sequence)) = world.place(lied_to) {
             world.forge_stored(lied_to, flow, sequence.saturating_add(round));
             world.forge_older_flow(lied_to, flow.get().saturating_add(u64::from(round) * 2));
         }
         world.forge_older_flow(lied_to, proto::limits::FLOW_ID_MAX - 1 - u64::from(round % 4));
+        // Another agent claims to have handled what was not for it.
+        world.forge_handled(lied_to, 2, round + 1);
+        world.forge_handled(asked, 0, round + 1);
         world.run_for(seconds(2));
     }
     world.settle_and_check();
@@ -391,4 +395,25 @@ fn new_waits_for_old(world: &mut World) {
     world.settle_and_check();
     let tally = world.tally();
     world.must(tally.renumbered == 0 && tally.marked == 0, "nothing was to be renumbered or marked");
+}
+
+/// More than a window of bytes, with losses in the middle.
+fn large_bodies(world: &mut World) {
+    let messages = 40_u64;
+    let mut count = 0_u64;
+    world.on_frames(move |parcel, _| {
+        count += u64::from(is_durable(parcel));
+        match count % 9 {
+            0 if count < messages => Fate::Lost,
+            1 => Fate::Late(SECOND),
+            _ => Fate::Arrives,
+        }
+    });
+    for _ in 0..messages {
+        world.submit(0, 1, &Wish { body_bytes: 1 << 20, ..Wish::TOLD });
+    }
+    world.run_for(minutes(5));
+    world.settle_and_check();
+    let seen = world.seen(1);
+    world.must(seen == messages, &format!("{seen} of {messages} arrived"));
 }

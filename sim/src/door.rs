@@ -50,9 +50,9 @@ impl World {
                 self.model.acknowledged(node, client, content);
             }
             Some(DoorEvent::Attach) => self.taken_over(client, node),
+            Some(DoorEvent::Detach) => self.model.void(node, Some(client), Some(header.source())),
             Some(
-                DoorEvent::Detach
-                | DoorEvent::Credit
+                DoorEvent::Credit
                 | DoorEvent::Resolve
                 | DoorEvent::Question
                 | DoorEvent::Submit
@@ -72,7 +72,9 @@ impl World {
     fn taken_over(&mut self, client: ClientId, node: usize) {
         let Some(end) = self.run(node).and_then(|run| run.clients.get(&client)).copied() else { return };
         let agent = self.agent_id(end.agent);
-        self.model.void(node, None, Some(agent));
+        if !end.is_stranger {
+            self.model.void(node, None, Some(agent));
+        }
     }
 
     pub(crate) fn client_left(&mut self, client: ClientId, node: usize, incarnation: u32) {

@@ -35,6 +35,8 @@ pub enum Promise {
     OneMessage,
     /// Acknowledgements count while their number does.
     NumbersAreVoid,
+    /// Nobody speaks or listens in another user's name.
+    StrangersStayOut,
     /// What is sent at most once comes at most once, and not late.
     AtMostOnce,
     /// A stage is told once, in order, and no further than asked.

@@ -84,6 +84,8 @@ pub(crate) struct ClientEnd {
     pub(crate) deliveries_out: u32,
     /// What was said last arrives then, and nothing overtakes it.
     pub(crate) heard_at: u64,
+    /// Another user, who has no business here.
+    pub(crate) is_stranger: bool,
 }
 
 impl Host {

@@ -1,11 +1,12 @@
 //! What agents do in the world: their connections, what they say, and how they take what they are told.
 
+use bytes::Bytes;
 use mesh::ClientId;
 use proto::control::{Attach, ControlBody, ErrorBody, subject};
 use proto::metadata::{Key as Field, MetadataDraft, Stage};
 use proto::{
-    AgentId, Boundary, Content, ContentType, DoorEvent, Draft, ErrorCode, FlowKind, MessageId, MessageType, Receipt,
-    Sequence, Shape,
+    AgentId, Boundary, Content, ContentType, DoorEvent, Draft, ErrorCode, FlowKind, MessageId, MessageType, Name,
+    Receipt, Sequence, Shape,
 };
 
 use crate::agent::{Act, Agent, Answer, Line, Said};
@@ -19,14 +20,20 @@ use crate::world::{What, World};
 /// The topic of all broadcasts.
 const TOPIC: &str = "weather";
 
+/// A user that owns no agent.
+const STRANGER: u32 = 9999;
+
 impl World {
     pub(crate) fn agent_acts(&mut self, agent: usize, act: Act) {
         match act {
             Act::Connect => self.connect(agent, false),
             Act::TakeOver => self.connect(agent, true),
+            Act::Rejoin { detaches } => self.rejoin(agent, detaches),
+            Act::Intrude => self.intrude(agent),
             Act::Die => self.agent_dies(agent),
             Act::Say(said) => self.say_new(agent, *said),
             Act::SayOnce { to, asks } => self.say_once(agent, to, asks),
+            Act::Ping { to } => self.ping(agent, to),
             Act::SayAgain { serial } => self.say(agent, serial),
             Act::Answer { client, number, to, id, how } => self.answer(agent, client, number, to, id, how),
             Act::AnswerOnce { client, to, id } => {
@@ -61,18 +68,86 @@ impl World {
             who.lines.push(line);
         }
         if let Some(run) = self.run(node) {
-            run.clients.insert(client, ClientEnd { agent, deliveries_out: 0, heard_at: now });
+            run.clients.insert(client, ClientEnd { agent, deliveries_out: 0, heard_at: now, is_stranger: false });
         }
         self.plan(0, What::Said { client, node, incarnation, content: None, uid });
+        self.attach(agent, client, attach, &name);
+    }
+
+    fn attach(&mut self, agent: usize, client: ClientId, id: MessageId, name: &Name) {
+        let (draft, body) = self.attach_frame(agent, id, name);
+        self.up(agent, client, &draft, &attaches(), &body);
+    }
+
+    fn attach_frame(&self, agent: usize, id: MessageId, name: &Name) -> (Draft, Bytes) {
         let body = Attach { name: name.to_string(), capabilities: Vec::new(), topics: vec![TOPIC.into()] };
-        let body = body.write(ContentType::MessagePack);
         let draft = Draft {
             source: AgentId::ZERO,
             content_type: ContentType::MessagePack,
-            ..self.draft(agent, MessageType::Request, Shape::Once, AgentId::ZERO, attach)
+            ..self.draft(agent, MessageType::Request, Shape::Once, AgentId::ZERO, id)
         };
-        let metadata = MetadataDraft { subject: Some(subject::ATTACH), ..MetadataDraft::default() };
-        self.up(agent, client, &draft, &metadata, &body);
+        (draft, body.write(ContentType::MessagePack))
+    }
+
+    /// What was delivered before is void, and comes again.
+    fn rejoin(&mut self, agent: usize, detaches: bool) {
+        let (detach, id) = (MessageId::new(self.chance.number()), MessageId::new(self.chance.number()));
+        let Some(who) = self.agents.get_mut(agent) else { return };
+        let name = who.name.clone();
+        let Some(line) = who.lines.iter_mut().rev().find(|line| line.is_attached) else { return };
+        line.is_attached = false;
+        line.attach = id;
+        let client = line.client;
+        if detaches {
+            let draft = Draft {
+                content_type: ContentType::None,
+                ..self.draft(agent, MessageType::Request, Shape::Once, AgentId::ZERO, detach)
+            };
+            let metadata = MetadataDraft { subject: Some(subject::DETACH), ..MetadataDraft::default() };
+            self.up(agent, client, &draft, &metadata, &[]);
+        }
+        self.attach(agent, client, id, &name);
+    }
+
+    /// It knows the name and a number, and must get nowhere with them.
+    fn intrude(&mut self, agent: usize) {
+        let id = MessageId::new(self.chance.number());
+        let Some(who) = self.agents.get(agent).filter(|who| who.attached().is_some()) else { return };
+        let (node, name, own) = (who.node, who.name.clone(), who.id);
+        let client = ClientId(self.name());
+        let incarnation = self.incarnation(node);
+        let now = self.now;
+        let out = self.model.out.get(node).into_iter().flatten();
+        let stolen =
+            out.filter(|(_, out)| out.key.pair.destination == own).map(|(number, out)| (*number, out.key)).next();
+        let Some(run) = self.run(node) else { return };
+        run.clients.insert(client, ClientEnd { agent, deliveries_out: 0, heard_at: now, is_stranger: true });
+        let (draft, body) = self.attach_frame(agent, id, &name);
+        let mut said = vec![forge::frame(&draft, &attaches(), &body, Boundary::Up)];
+        if let Some((number, key)) = stolen {
+            let draft = Draft {
+                content_type: ContentType::None,
+                ..self.draft(agent, MessageType::Ack, Shape::Handled, key.pair.source, key.id)
+            };
+            let metadata = MetadataDraft { delivery_number: Some(number), ..MetadataDraft::default() };
+            said.push(forge::frame(&draft, &metadata, &[], Boundary::Up));
+        }
+        let uid = STRANGER;
+        self.model.tally.strangers += 1;
+        self.plan(0, What::Said { client, node, incarnation, content: None, uid });
+        for (after, content) in (1..).zip(said) {
+            let content = content.ok().map(Box::new);
+            self.plan(after * MILLI, What::Said { client, node, incarnation, content, uid });
+        }
+        self.plan(SECOND, What::Left { client, node, incarnation });
+    }
+
+    fn ping(&mut self, agent: usize, to: AgentId) {
+        let id = MessageId::new(self.chance.number());
+        let Some(client) = self.agents.get(agent).and_then(Agent::attached).map(|line| line.client) else { return };
+        let draft =
+            Draft { content_type: ContentType::None, ..self.draft(agent, MessageType::Ping, Shape::Ping, to, id) };
+        self.up(agent, client, &draft, &MetadataDraft::default(), &[]);
     }
 
     fn agent_dies(&mut self, agent: usize) {
@@ -370,4 +445,8 @@ impl World {
             }
         }
     }
+}
+
+fn attaches() -> MetadataDraft<'static> {
+    MetadataDraft { subject: Some(subject::ATTACH), ..MetadataDraft::default() }
 }

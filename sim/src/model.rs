@@ -143,16 +143,21 @@ pub struct Tally {
     pub stores_lost: u64,
     pub rollbacks: u64,
     pub takeovers: u64,
+    pub strangers: u64,
+    pub rots: u64,
+    pub unreadable: u64,
     pub cuts: u64,
     pub old_prekeys: u64,
     pub unknown_sources: u64,
     pub late_frames: u64,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Flight {
     highest: u32,
     settled: u32,
+    /// Bytes of what was sent and is not confirmed.
+    bytes: BTreeMap<u32, usize>,
 }
 
 impl Model {

@@ -6,6 +6,7 @@ use mesh::{HostedAgent, Input, Node, Options, Past, PastEntry, PinnedPeer};
 use proto::entry::{Entry, EntryNumber, Parts};
 use store::Store;
 
+use crate::disk::Image;
 use crate::fault::Promise;
 use crate::forge::{self, Record};
 use crate::host::{Host, Run};
@@ -27,8 +28,16 @@ impl World {
         let new_id = new_id.first_chunk().copied().unwrap_or_default();
         let limit_bytes = JOURNAL_SEGMENTS * segment_bytes as u64;
         let opened = Store::open(host.disk.clone(), &store::Options { new_id, segment_bytes, limit_bytes });
+        let rots = self.model.accounts.get(node).is_some_and(|account| account.has_rotted || account.is_forgiven);
         let (store, recovery) = match opened {
             Ok(opened) => opened,
+            // Its bytes have changed and it refuses them: somebody moves it away, and the node is told so.
+            Err(_) if rots => {
+                host.disk.restore(&Image::default());
+                host.is_reborn = true;
+                self.model.disk_is_lost(node, "its store could not be read");
+                return self.restart(node);
+            }
             Err(error) => return self.fault(Promise::HostIsUsable, node, format!("the store does not open: {error}")),
         };
         host.incarnation += 1;

@@ -2,9 +2,11 @@
 //! quiet as it can be.
 
 use proto::control::ErrorBody;
+use proto::limits::ANSWER_LIFE;
 use proto::metadata::{MetadataDraft, Stage};
 use proto::{
-    AgentId, Boundary, ContentType, Draft, ErrorCode, FlowId, MessageId, MessageType, Receipt, Sequence, Shape as Kind,
+    AgentId, Boundary, ContentType, Draft, ErrorCode, FlowId, FlowKind, MessageId, MessageType, Receipt, Sequence,
+    Shape as Kind,
 };
 
 use crate::account::{Key, PairKey};
@@ -15,6 +17,9 @@ use crate::network::{Fate, Parcel};
 use crate::shape::{Handling, Shape};
 use crate::time::{SECOND, seconds};
 use crate::world::{Sent, What, World};
+
+/// A flow of answers that no clock gives.
+const FORGED_FLOW: u64 = 1001;
 
 /// What somebody says.
 #[derive(Clone, Copy, Debug)]
@@ -51,7 +56,8 @@ impl World {
     #[must_use]
     pub fn quiet(seed: u64, nodes: usize, without: Option<mesh::Rule>) -> Self {
         let handling = Handling { respond: 0, pause_ms: 1, ..Handling::default() };
-        let shape = Shape { name: "by hand", nodes, agents: 1, handling, sync_ms: 2, ..Shape::CALM };
+        let shape =
+            Shape { name: "by hand", nodes, agents: 1, handling, sync_ms: 2, segment_bytes: 4 << 20, ..Shape::CALM };
         let mut world = Self::with(seed, shape, without);
         world.run_for(seconds(3));
         world
@@ -163,6 +169,30 @@ impl World {
         let draft = self.forged(about, MessageType::Error, Kind::Notice, ContentType::MessagePack);
         let Some(newest) = FlowId::new(newest) else { return };
         self.forge(&draft, Some(newest), &error.write(ContentType::MessagePack));
+    }
+
+    /// Another agent than the one that was asked claims to have handled a message, at a place of its own flow.
+    pub fn forge_handled(&mut self, about: Sent, by: usize, sequence: u32) {
+        let source = self.agent_id(by);
+        let Some(to) = self.home(about.source) else { return };
+        let keys = self.hosts.get(to).and_then(|host| host.run.as_ref()).map(|run| &run.prekeys);
+        let key = keys.and_then(|keys| keys.iter().find(|(_, kept)| kept.agent == about.source)).map(|(key, _)| *key);
+        let mut draft = self.forged(about, MessageType::Ack, Kind::Durable(FlowKind::Answers), ContentType::None);
+        draft.source = source;
+        draft.sequence = Sequence::new(sequence);
+        let metadata = MetadataDraft {
+            expiry: Some(draft.timestamp.saturating_add(ANSWER_LIFE)),
+            flow_id: FlowId::new(FORGED_FLOW),
+            floor: Some(sequence),
+            ..MetadataDraft::default()
+        };
+        let (Some(from), Ok(content)) = (self.home(source), forge::frame(&draft, &metadata, &[], Boundary::Wire))
+        else {
+            return;
+        };
+        if from != to {
+            self.inject(Parcel { from, to, content, sealed_to: key }, SECOND / 100);
+        }
     }
 
     fn forged(&self, about: Sent, message_type: MessageType, shape: Kind, content_type: ContentType) -> Draft {

@@ -117,6 +117,8 @@ pub struct Troubles {
     pub lie: u32,
     /// A byte of the store changes.
     pub damage: u32,
+    /// A byte of the store changes while the node runs.
+    pub rot: u32,
     /// A wall clock jumps.
     pub clock_jump: u32,
     /// A disk takes seconds to sync for a while.
@@ -135,7 +137,7 @@ pub struct Clocks {
 impl Troubles {
     /// Every trouble with its weight.
     #[must_use]
-    pub const fn weights(&self) -> [(Trouble, u32); 15] {
+    pub const fn weights(&self) -> [(Trouble, u32); 16] {
         [
             (Trouble::Crash, self.crash),
             (Trouble::Kill, self.kill),
@@ -150,6 +152,7 @@ impl Troubles {
             (Trouble::SilentRollback, self.silent_rollback),
             (Trouble::Lie, self.lie),
             (Trouble::Damage, self.damage),
+            (Trouble::Rot, self.rot),
             (Trouble::ClockJump, self.clock_jump),
             (Trouble::SlowDisk, self.slow_disk),
         ]
@@ -188,6 +191,7 @@ pub enum Trouble {
     SilentRollback,
     Lie,
     Damage,
+    Rot,
     ClockJump,
     SlowDisk,
 }

@@ -210,10 +210,12 @@ impl World {
             }
             None => {
                 let is_asked = self.model.accounts.get(node).is_some_and(|a| a.synced.entries.contains_key(&entry));
-                if !is_asked && !self.model.is_forgiven(node) {
+                let rots = self.model.accounts.get(node).is_some_and(|account| account.rots);
+                if !is_asked && !rots && !self.model.is_forgiven(node) {
                     let what = format!("{entry:?} is to be read from disk, and is not there");
                     self.fault(Promise::HostIsUsable, node, what);
                 }
+                self.model.tally.unreadable += 1;
                 self.made(node, Input::Unreadable { entry });
                 None
             }
@@ -237,12 +239,16 @@ impl World {
         let Some(end) = run.clients.get_mut(&client) else { return };
         end.heard_at = end.heard_at.max(now + after);
         let (agent, heard_at) = (end.agent, end.heard_at);
+        let is_let_in = end.is_stranger && content.header.shape() != proto::Shape::Notice;
         if is_delivery {
             end.deliveries_out += 1;
             let out = end.deliveries_out;
             if out > CLIENT_ROOM_DELIVERIES {
                 self.fault(Promise::BoundsHold, node, format!("{out} deliveries to a client that has no room"));
             }
+        }
+        if is_let_in {
+            self.fault(Promise::StrangersStayOut, node, "another user is told something");
         }
         self.model.told(node, client, &content, entry, wall);
         self.plan(heard_at - now, What::Hears { agent, client, content: Box::new(content) });
@@ -259,6 +265,10 @@ impl World {
     }
 
     fn make_agent(&mut self, node: usize, name: Name, uid: u32) {
+        let fails = !self.is_mended && self.shape.trouble_every_ms > 0 && self.chance.percent(10);
+        if fails {
+            return self.made(node, Input::AgentNotMade { name });
+        }
         let known = self.agents.iter().find(|agent| agent.node == node && agent.name == name).map(|agent| agent.id);
         let fresh = AgentId::new(self.chance.bytes32());
         let id = known.unwrap_or(fresh);

@@ -42,7 +42,8 @@ impl World {
         let is_unknown = self.chance.permille(talk.unknown);
         let to = if is_unknown { stranger } else { *self.chance.pick(&others)? };
         if self.chance.permille(talk.once) {
-            return Some(Act::SayOnce { to, asks: self.chance.percent(50) });
+            let asks = self.chance.percent(50);
+            return Some(if self.chance.percent(15) { Act::Ping { to } } else { Act::SayOnce { to, asks } });
         }
         let id = MessageId::new(self.chance.number());
         let is_broadcast = self.chance.permille(talk.broadcast);
@@ -119,6 +120,7 @@ impl World {
                 self.plan(after, What::Mend { trouble, node });
             }
             Trouble::Damage => self.damage(node),
+            Trouble::Rot => self.rot(node),
             Trouble::ClockJump => {
                 let most = self.shape.clocks.jump_ms * MILLI;
                 let by = i64::try_from(self.chance.skewed(0, most)).unwrap_or(0);
@@ -139,7 +141,13 @@ impl World {
             self.agents.iter().enumerate().filter(|(_, agent)| agent.node == node).map(|(at, _)| at).collect();
         let Some(agent) = self.chance.pick(&of_node).copied() else { return };
         let away = self.now + self.chance.skewed(5 * SECOND, 60 * SECOND);
-        let act = if trouble == Trouble::Takeover { Act::TakeOver } else { Act::Die };
+        let act = match (trouble, self.chance.below(8)) {
+            (Trouble::Takeover, 0) => Act::Rejoin { detaches: false },
+            (Trouble::Takeover, 1) => Act::Rejoin { detaches: true },
+            (Trouble::Takeover, 2) => Act::Intrude,
+            (Trouble::Takeover, _) => Act::TakeOver,
+            (_, _) => Act::Die,
+        };
         if trouble == Trouble::Takeover {
             self.model.tally.takeovers += 1;
         }
@@ -174,6 +182,23 @@ impl World {
         }
     }
 
+    /// Some bytes change. What is read is checked, so a record is there or not; the node finds out when it reads it.
+    fn rot(&mut self, node: usize) {
+        let mut chance = self.chance.fork();
+        let Some(host) = self.hosts.get_mut(node).filter(|host| host.run.is_some() && !host.lies) else { return };
+        host.backups.clear();
+        let flips = chance.between(1, 60);
+        let changed = (0..flips).filter(|_| host.disk.flip(&mut chance)).count();
+        if changed > 0 {
+            self.model.excuse(node, "its store rots");
+            self.model.tally.rots += 1;
+            if let Some(account) = self.model.accounts.get_mut(node) {
+                account.rots = true;
+                account.has_rotted = true;
+            }
+        }
+    }
+
     fn damage(&mut self, node: usize) {
         if !self.hosts.get(node).is_some_and(|host| host.run.is_some() && !host.lies) {
             return;
@@ -185,6 +210,9 @@ impl World {
         {
             host.backups.clear();
             self.model.disk_is_lost(node, "its store was damaged");
+            if let Some(account) = self.model.accounts.get_mut(node) {
+                account.has_rotted = true;
+            }
         }
         self.start_later(node);
     }
@@ -247,6 +275,7 @@ impl World {
             | Trouble::Rollback
             | Trouble::SilentRollback
             | Trouble::Damage
+            | Trouble::Rot
             | Trouble::ClockJump
             | Trouble::SlowDisk => {}
         }

@@ -127,6 +127,7 @@ fn not_found(rules: &[Rule]) -> Vec<Rule> {
     let mut missed = Vec::new();
     for rule in rules {
         match hunt(*rule, 0) {
+            #[expect(clippy::print_stdout, reason = "whoever asks for it wants to read it")]
             Some(found) if print => println!("{rule:?}: {:?}: {}", found.finder, found.fault),
             Some(_) => {}
             None => missed.push(*rule),

@@ -196,6 +196,8 @@ impl Model {
             End::Failed(ErrorCode::GIVEN_UP) => mail.deliveries >= DELIVERIES_MAX,
             End::Failed(ErrorCode::MALFORMED | ErrorCode::POLICY) => mail.is_unfit,
             End::Failed(ErrorCode::FULL) => mail.was_responded,
+            // What was said was lost, and is said to be.
+            End::Failed(ErrorCode::STORAGE) => mail.excuse.is_some(),
             End::Failed(_) => false,
         };
         let is_new = mail.ends.insert(end);

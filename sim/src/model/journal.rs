@@ -77,7 +77,9 @@ impl Model {
         if let Entry::Birth(wall) = &entry {
             account.birth = account.birth.max(Some(*wall));
         }
-        if account.asked.put(number, entry) == Some("received") {
+        let is_doubled = account.asked.put(number, entry) == Some("received");
+        // Damage can take a mark and leave its message; then both copies are marked, which is all that is promised.
+        if is_doubled && !account.has_rotted {
             self.fault(Promise::OneMessage, Some(node), key, "one id lies twice in a mailbox");
         }
     }
@@ -294,6 +296,7 @@ impl Model {
     pub(crate) fn started(&mut self, node: usize, found: Vec<(EntryNumber, Entry)>, is_clean: bool) {
         let Some(account) = self.accounts.get_mut(node) else { return };
         let before = std::mem::take(&mut account.synced);
+        let rots = std::mem::take(&mut account.rots);
         account.starts += 1;
         if !is_clean {
             account.unclean_start = account.starts;
@@ -305,7 +308,7 @@ impl Model {
         account.synced = account.asked.clone();
         // A forget that was not synced may have arrived all the same; anything else must be there.
         let lost = before.owned.keys().find(|key| !account.asked.owned.contains_key(key) && !self.gone.contains(key));
-        if let Some(lost) = lost.copied() {
+        if let Some(lost) = lost.copied().filter(|_| !rots) {
             self.fault(Promise::HostIsUsable, Some(node), Some(lost), "the store lost what was synced");
         }
         self.gone.clear();

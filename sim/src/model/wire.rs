@@ -1,13 +1,16 @@
 //! What the model makes of each frame that leaves a node: attempts, STORED, and what comes at most once.
 
 use proto::entry::{EntryNumber, Place};
-use proto::limits::{ANSWER_LIFE, MESSAGE_LIFE_MAX, WINDOW_MESSAGES};
+use proto::limits::{ANSWER_LIFE, MESSAGE_LIFE_MAX, WINDOW_BYTES, WINDOW_MESSAGES};
 use proto::metadata::Key as Field;
 use proto::{Content, ErrorCode, FlowId, FlowKind, MessageType, Shape};
 
 use super::{Flight, Model, PairKey};
 use crate::account::{Key, is_answer};
 use crate::fault::Promise;
+
+/// Below it a full window of messages cannot fill the window's bytes.
+const LARGE: usize = WINDOW_BYTES / WINDOW_MESSAGES as usize;
 
 /// More attempts than any life of ten minutes of trouble gives reason for.
 const ATTEMPTS_MAX: u32 = 500;
@@ -50,7 +53,15 @@ impl Model {
         }
         let flight = self.flights.entry((pair, flow)).or_default();
         flight.highest = flight.highest.max(sequence);
-        let unconfirmed = flight.highest.saturating_sub(flight.settled.max(lowest.unwrap_or(1).saturating_sub(1)));
+        let settled = flight.settled.max(lowest.unwrap_or(1).saturating_sub(1));
+        let unconfirmed = flight.highest.saturating_sub(settled);
+        flight.bytes.insert(sequence, content.body.len());
+        flight.bytes = flight.bytes.split_off(&settled.saturating_add(1));
+        let bytes: usize = if content.body.len() < LARGE { 0 } else { flight.bytes.values().sum() };
+        if bytes > WINDOW_BYTES && flight.bytes.len() > 1 {
+            let what = format!("{bytes} bytes of one flow are sent and not confirmed");
+            self.fault(Promise::BoundsHold, Some(node), Some(key), what);
+        }
         if unconfirmed > WINDOW_MESSAGES {
             let what = format!("{unconfirmed} places of one flow are sent and not confirmed");
             self.fault(Promise::BoundsHold, Some(node), Some(key), what);
