@@ -22,7 +22,10 @@ impl Node {
         let Some(item) = self.drop_item(place) else { return };
         let letter = item.received.letter;
         self.stats.expired += 1;
-        if !item.is_message() || !letter.handled_wanted {
+        if item.is_message() && !letter.handled_wanted && !item.is_synced {
+            // Nobody was told that it was accepted: its sender hears that it never will be.
+            self.end_untaken(&letter, code, item.teller, step);
+        } else if !item.is_message() || !letter.handled_wanted {
             self.report_untold(letter.source, letter.destination, letter.id, code, step);
         } else if self.locals.agents.contains_key(&letter.source) {
             self.end_by_ourselves(letter.source, letter.destination, letter.id, letter.content_type, code, step);
