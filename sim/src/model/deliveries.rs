@@ -123,9 +123,11 @@ impl Model {
 
     fn judge_on_disk(&mut self, node: usize, key: Key, entry: Option<EntryNumber>) {
         let Some(account) = self.accounts.get(node).filter(|account| !account.is_forgiven) else { return };
-        let is_there = account.synced.received.contains_key(&key);
-        let is_read = entry.is_none_or(|entry| account.synced.entries.contains_key(&entry));
-        if !is_there || !is_read {
+        let is_there = entry.map_or_else(
+            || account.synced.received.contains_key(&key),
+            |entry| account.synced.entries.contains_key(&entry),
+        );
+        if !is_there {
             let what = "an agent sees what is not on its node's disk";
             self.fault(Promise::DeliveryIsOnDisk, Some(node), Some(key), what);
         }
