@@ -182,19 +182,24 @@ impl Node {
         let asked = Asked::of(client, &content.header);
         let (source, destination, id) = (content.header.source(), content.header.destination(), content.header.id());
         let teller = Teller { client, stage: stage_of(&content) };
-        if let Some(owned) = self.outbox.find(Pair::answers(source, destination), id) {
-            owned.teller = Some(teller);
-            if owned.is_accepted {
-                self.tell_stage(Some(teller), source, id, Receipt::Accepted, step);
-            }
-            return;
-        }
         let number = content.metadata.number(Key::DeliveryNumber).unwrap_or(0);
         let held = self.mailboxes.delivered(number, client, source);
         let fits = held.and_then(|place| self.mailboxes.item(place)).is_some_and(|item| {
             let letter = &item.received.letter;
             letter.message_type == MessageType::Request && letter.source == destination && letter.id == id
         });
+        if let Some(owned) = self.outbox.find(Pair::answers(source, destination), id) {
+            // It was answered before, and came a second time: that copy is answered by the same RESPONSE.
+            owned.teller = Some(teller);
+            if owned.is_accepted {
+                self.tell_stage(Some(teller), source, id, Receipt::Accepted, step);
+            }
+            if let Some(place) = held.filter(|_| fits) {
+                self.drop_item(place);
+                self.pump_mailbox(source, step);
+            }
+            return;
+        }
         if !fits && self.rules.hold(Rule::ResponseOnlyWhileHeld) {
             let words = "the request is not with this agent any more; an earlier answer may have been taken";
             self.refuse(asked, Failure::new(ErrorCode::TIMEOUT, words), step);
