@@ -220,7 +220,9 @@ impl Model {
             self.fault(Promise::NothingIsLost, Some(node), Some(key), what);
         }
         let answer = key.reverse();
-        let has_outcome = together.owned.contains(&answer) || together.received.contains(&answer);
+        // A copy that came again goes with the answer that the first one has.
+        let has_answer = self.accounts.get(node).is_some_and(|account| account.asked.owned.contains_key(&answer));
+        let has_outcome = has_answer || together.owned.contains(&answer) || together.received.contains(&answer);
         // Between two agents of one node the stub is there to see that nobody waits.
         let waits = match self.accounts.get(node) {
             Some(account) if self.homes.get(&letter.source) == Some(&node) => account.asked.stubs.contains_key(&key),
