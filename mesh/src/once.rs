@@ -21,19 +21,7 @@ use crate::timers::Why;
 
 /// Whether a timestamp is in the bounds of what is sent at most once.
 pub(crate) fn is_timely(header: &Header, now: Now) -> bool {
-    let ages = match header.shape() {
-        Shape::Once | Shape::Ping | Shape::Opener => true,
-        Shape::Durable(_)
-        | Shape::Stored
-        | Shape::Pong
-        | Shape::Notice
-        | Shape::Chunk
-        | Shape::ChunkAck
-        | Shape::StreamEnd
-        | Shape::StreamAbort
-        | Shape::Handled
-        | Shape::Told => false,
-    };
+    let ages = matches!(header.shape(), Shape::Once | Shape::Ping | Shape::Opener);
     let timestamp = header.timestamp();
     let wall = now.wall.0;
     !ages || (timestamp.saturating_add(ONCE_AGE_MAX) >= wall && timestamp <= wall.saturating_add(ONCE_AHEAD_MAX))

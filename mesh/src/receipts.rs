@@ -104,23 +104,16 @@ impl Node {
 
     /// A frame was sealed to a prekey that is not kept here. Its source fetches the record and seals again.
     pub(crate) fn old_prekey(&mut self, header: &Header, step: &mut Step<'_>) {
-        let kind = match header.shape() {
-            Shape::Durable(kind) => kind,
-            Shape::Once => FlowKind::Messages,
-            Shape::Stored
-            | Shape::Pong
-            | Shape::Notice
-            | Shape::Ping
-            | Shape::Opener
-            | Shape::Chunk
-            | Shape::ChunkAck
-            | Shape::StreamEnd
-            | Shape::StreamAbort
-            | Shape::Handled
-            | Shape::Told => return,
+        let is_once = header.shape() == Shape::Once;
+        let kind = if let Shape::Durable(kind) = header.shape() {
+            kind
+        } else if is_once {
+            FlowKind::Messages
+        } else {
+            return;
         };
         let pair = Pair { source: header.source(), destination: header.destination(), kind };
-        if header.shape() != Shape::Once {
+        if !is_once {
             if self.inbox.flows.len() >= PAIRS_MAX && !self.inbox.flows.contains_key(&pair) {
                 return;
             }

@@ -20,21 +20,10 @@ impl Node {
     /// A message for another agent. Its source is attached to the client.
     pub(crate) fn submit(&mut self, client: ClientId, content: Box<Content>, step: &mut Step<'_>) {
         let asked = Asked::of(client, &content.header);
-        let result = match content.header.shape() {
-            Shape::Durable(_) => self.submit_durable(client, *content, step),
-            Shape::Once => self.submit_once(*content, step),
-            Shape::Stored
-            | Shape::Pong
-            | Shape::Notice
-            | Shape::Ping
-            | Shape::Opener
-            | Shape::Chunk
-            | Shape::ChunkAck
-            | Shape::StreamEnd
-            | Shape::StreamAbort
-            | Shape::Handled
-            | Shape::Told => Err(Failure::new(ErrorCode::MALFORMED, "this cannot be submitted")),
-        };
+        // Nothing else is a submission.
+        let is_durable = matches!(content.header.shape(), Shape::Durable(_));
+        let result =
+            if is_durable { self.submit_durable(client, *content, step) } else { self.submit_once(*content, step) };
         if let Err(failure) = result {
             self.refuse(asked, failure, step);
         }
