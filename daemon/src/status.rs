@@ -58,6 +58,7 @@ fn status(shared: &Shared, peers: Option<&PeerDoor>, node: &Node, apart: &BTreeM
         awaiting: summary.awaiting,
         mailbox_messages: summary.mailbox_messages,
         warnings: apart.iter().map(|(peer, theirs)| clock_warning(&summary.peers, *peer, *theirs, now)).collect(),
+        ..NodeStatus::default()
     }
 }
 
@@ -92,6 +93,7 @@ fn agent_status(agent: &AgentSummary) -> AgentStatus {
         id: agent.id.to_string(),
         attached: agent.is_attached,
         waiting: agent.waiting,
+        ..AgentStatus::default()
     }
 }
 

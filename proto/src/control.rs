@@ -13,8 +13,9 @@ mod strict;
 mod generated;
 
 pub use generated::{
-    AgentStatus, Attach, AttachReply, DirectoryAgent, ErrorBody as RawErrorBody, NodeAgents, NodeStatus, PeerStatus,
-    Resolve, ResolveReply,
+    AgentStatus, Attach, AttachReply, DeadLetter, DeadLetters, DirectoryAgent, Done, ErrorBody as RawErrorBody, Explain,
+    Moment, NodeAgents, NodeStatus, Outbox, OutboxMessage, PeerStatus, Resolve, ResolveReply, Select, Story, Tap,
+    TapReply,
 };
 use strict::{strict_messages, strict_string, strict_strings};
 
@@ -36,6 +37,24 @@ pub mod subject {
     pub const STATUS: &str = "node.status";
     /// Asks who can be reached.
     pub const AGENTS: &str = "node.agents";
+    /// Asks what the node owns.
+    pub const OUTBOX: &str = "node.outbox";
+    /// Orders another attempt now.
+    pub const OUTBOX_RETRY: &str = "node.outbox.retry";
+    /// Orders that messages are owned no longer; their senders are told.
+    pub const OUTBOX_DROP: &str = "node.outbox.drop";
+    /// Asks what was given up.
+    pub const DEAD: &str = "node.dead";
+    /// Orders that what was given up is tried again.
+    pub const DEAD_REQUEUE: &str = "node.dead.requeue";
+    /// Orders that what was given up is forgotten.
+    pub const DEAD_PURGE: &str = "node.dead.purge";
+    /// Asks what became of a message, at both ends.
+    pub const EXPLAIN: &str = "node.explain";
+    /// Asks what happens.
+    pub const TAP: &str = "node.tap";
+    /// Orders that the clock is right although it jumped: what expires may expire.
+    pub const TRUST_CLOCK: &str = "node.clock.trust";
 }
 
 /// What the answers to questions call themselves, so that whoever reads one knows what will stay.
@@ -44,6 +63,16 @@ pub mod schema {
     pub const STATUS: &str = "aicp.status/1";
     /// [`NodeAgents`](super::NodeAgents).
     pub const AGENTS: &str = "aicp.agents/1";
+    /// [`Outbox`](super::Outbox).
+    pub const OUTBOX: &str = "aicp.outbox/1";
+    /// [`DeadLetters`](super::DeadLetters).
+    pub const DEAD: &str = "aicp.dead/1";
+    /// [`Done`](super::Done).
+    pub const DONE: &str = "aicp.done/1";
+    /// [`Story`](super::Story).
+    pub const STORY: &str = "aicp.story/1";
+    /// [`TapReply`](super::TapReply).
+    pub const TAP: &str = "aicp.tap/1";
 }
 
 /// A body in any of the three encodings.
@@ -94,6 +123,14 @@ impl ControlBody for Resolve {}
 impl ControlBody for ResolveReply {}
 impl ControlBody for NodeStatus {}
 impl ControlBody for NodeAgents {}
+impl ControlBody for Select {}
+impl ControlBody for Outbox {}
+impl ControlBody for DeadLetters {}
+impl ControlBody for Done {}
+impl ControlBody for Explain {}
+impl ControlBody for Story {}
+impl ControlBody for Tap {}
+impl ControlBody for TapReply {}
 
 /// What an ERROR says, checked.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -156,6 +156,27 @@ pub struct NodeStatus {
     #[prost(string, repeated, tag = "16")]
     #[serde(deserialize_with = "crate::control::strict_strings")]
     pub warnings: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Bytes that it owes its agents.
+    #[prost(uint64, tag = "17")]
+    pub mailbox_bytes: u64,
+    /// Age of the oldest message that it owes an agent.
+    #[prost(uint64, tag = "18")]
+    pub mailbox_oldest_ms: u64,
+    /// Messages that ended and no agent could be told of, or that were given up.
+    #[prost(uint64, tag = "19")]
+    pub dead_messages: u64,
+    /// Their bytes.
+    #[prost(uint64, tag = "20")]
+    pub dead_bytes: u64,
+    /// Age of the oldest of them.
+    #[prost(uint64, tag = "21")]
+    pub dead_oldest_ms: u64,
+    /// Nothing expires for now, because the clock jumped.
+    #[prost(bool, tag = "22")]
+    pub expiry_suspended: bool,
+    /// The disk has no room: nothing new is taken.
+    #[prost(bool, tag = "23")]
+    pub disk_full: bool,
 }
 /// A neighbour of a node.
 #[derive(serde::Serialize, serde::Deserialize)]
@@ -220,6 +241,12 @@ pub struct AgentStatus {
     /// Messages that wait for it.
     #[prost(uint64, tag = "4")]
     pub waiting: u64,
+    /// Their bytes.
+    #[prost(uint64, tag = "5")]
+    pub waiting_bytes: u64,
+    /// Age of the oldest of them.
+    #[prost(uint64, tag = "6")]
+    pub oldest_ms: u64,
 }
 /// Who can be reached: the answer to `node.agents`.
 #[derive(serde::Serialize, serde::Deserialize)]
@@ -270,4 +297,307 @@ pub struct DirectoryAgent {
     #[prost(string, repeated, tag = "8")]
     #[serde(deserialize_with = "crate::control::strict_strings")]
     pub topics: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// Which messages an operator means: the body of `node.outbox`, `node.dead` and the orders below them. What is said
+/// must all hold; an order needs one of the first three, or `all`.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Select {
+    /// 16 lowercase hex digits.
+    #[prost(string, tag = "1")]
+    #[serde(deserialize_with = "crate::control::strict_string")]
+    pub message_id: ::prost::alloc::string::String,
+    /// Its source or its destination: an address or an id.
+    #[prost(string, tag = "2")]
+    #[serde(deserialize_with = "crate::control::strict_string")]
+    pub agent: ::prost::alloc::string::String,
+    /// The name of the node that its destination lives on.
+    #[prost(string, tag = "3")]
+    #[serde(deserialize_with = "crate::control::strict_string")]
+    pub node: ::prost::alloc::string::String,
+    /// Whatever it is.
+    #[prost(bool, tag = "4")]
+    pub all: bool,
+    /// At most so many, the oldest first; 0 is 1,000.
+    #[prost(uint64, tag = "5")]
+    pub limit: u64,
+}
+/// What a node owns: the answer to `node.outbox`.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Outbox {
+    /// `aicp.outbox/1`; fields are only added under one number.
+    #[prost(string, tag = "1")]
+    #[serde(deserialize_with = "crate::control::strict_string")]
+    pub schema: ::prost::alloc::string::String,
+    /// How many there are that fit the question.
+    #[prost(uint64, tag = "2")]
+    pub total: u64,
+    /// Their bytes.
+    #[prost(uint64, tag = "3")]
+    pub bytes: u64,
+    /// The oldest of them.
+    #[prost(message, repeated, tag = "4")]
+    #[serde(deserialize_with = "crate::control::strict_messages")]
+    pub messages: ::prost::alloc::vec::Vec<OutboxMessage>,
+}
+/// A message that a node owns.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct OutboxMessage {
+    /// 16 lowercase hex digits.
+    #[prost(string, tag = "1")]
+    #[serde(deserialize_with = "crate::control::strict_string")]
+    pub message_id: ::prost::alloc::string::String,
+    /// `request`, `response`, `broadcast`, `ack` or `error`.
+    #[prost(string, tag = "2")]
+    #[serde(deserialize_with = "crate::control::strict_string")]
+    pub message_type: ::prost::alloc::string::String,
+    /// Who said it: an id, in bech32m.
+    #[prost(string, tag = "3")]
+    #[serde(deserialize_with = "crate::control::strict_string")]
+    pub source: ::prost::alloc::string::String,
+    /// Its name.
+    #[prost(string, tag = "4")]
+    #[serde(deserialize_with = "crate::control::strict_string")]
+    pub source_name: ::prost::alloc::string::String,
+    /// To whom: an id, in bech32m.
+    #[prost(string, tag = "5")]
+    #[serde(deserialize_with = "crate::control::strict_string")]
+    pub destination: ::prost::alloc::string::String,
+    /// Its name.
+    #[prost(string, tag = "6")]
+    #[serde(deserialize_with = "crate::control::strict_string")]
+    pub destination_name: ::prost::alloc::string::String,
+    /// The name of the node that it goes to.
+    #[prost(string, tag = "7")]
+    #[serde(deserialize_with = "crate::control::strict_string")]
+    pub node_name: ::prost::alloc::string::String,
+    /// Bytes of metadata and body.
+    #[prost(uint64, tag = "8")]
+    pub bytes: u64,
+    /// When it was accepted, in ns.
+    #[prost(uint64, tag = "9")]
+    pub timestamp: u64,
+    /// When it ends, in ns.
+    #[prost(uint64, tag = "10")]
+    pub expiry: u64,
+    /// `waiting` until an attempt has left, then `sent`; `held` while the destination is full.
+    #[prost(string, tag = "11")]
+    #[serde(deserialize_with = "crate::control::strict_string")]
+    pub state: ::prost::alloc::string::String,
+    /// Attempts in this run of the node.
+    #[prost(uint64, tag = "12")]
+    pub attempts: u64,
+    /// Why it is still here, in words.
+    #[prost(string, tag = "13")]
+    #[serde(deserialize_with = "crate::control::strict_string")]
+    pub why: ::prost::alloc::string::String,
+}
+/// What was given up: the answer to `node.dead`.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct DeadLetters {
+    /// `aicp.dead/1`; fields are only added under one number.
+    #[prost(string, tag = "1")]
+    #[serde(deserialize_with = "crate::control::strict_string")]
+    pub schema: ::prost::alloc::string::String,
+    /// How many there are that fit the question.
+    #[prost(uint64, tag = "2")]
+    pub total: u64,
+    /// Their bytes.
+    #[prost(uint64, tag = "3")]
+    pub bytes: u64,
+    /// The oldest of them.
+    #[prost(message, repeated, tag = "4")]
+    #[serde(deserialize_with = "crate::control::strict_messages")]
+    pub letters: ::prost::alloc::vec::Vec<DeadLetter>,
+}
+/// A message that was given up, or whose end no agent could be told.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DeadLetter {
+    /// 16 lowercase hex digits.
+    #[prost(string, tag = "1")]
+    #[serde(deserialize_with = "crate::control::strict_string")]
+    pub message_id: ::prost::alloc::string::String,
+    /// `request`, `response`, `broadcast`, `ack` or `error`.
+    #[prost(string, tag = "2")]
+    #[serde(deserialize_with = "crate::control::strict_string")]
+    pub message_type: ::prost::alloc::string::String,
+    /// Who said it: an id, in bech32m.
+    #[prost(string, tag = "3")]
+    #[serde(deserialize_with = "crate::control::strict_string")]
+    pub source: ::prost::alloc::string::String,
+    /// Its name.
+    #[prost(string, tag = "4")]
+    #[serde(deserialize_with = "crate::control::strict_string")]
+    pub source_name: ::prost::alloc::string::String,
+    /// To whom: an id, in bech32m.
+    #[prost(string, tag = "5")]
+    #[serde(deserialize_with = "crate::control::strict_string")]
+    pub destination: ::prost::alloc::string::String,
+    /// Its name.
+    #[prost(string, tag = "6")]
+    #[serde(deserialize_with = "crate::control::strict_string")]
+    pub destination_name: ::prost::alloc::string::String,
+    /// Bytes of metadata and body.
+    #[prost(uint64, tag = "7")]
+    pub bytes: u64,
+    /// When it was accepted, in ns.
+    #[prost(uint64, tag = "8")]
+    pub timestamp: u64,
+    /// When it ended, in ns.
+    #[prost(uint64, tag = "9")]
+    pub since: u64,
+    /// The code of its end.
+    #[prost(uint32, tag = "10")]
+    pub code: u32,
+    /// The code in words.
+    #[prost(string, tag = "11")]
+    #[serde(deserialize_with = "crate::control::strict_string")]
+    pub why: ::prost::alloc::string::String,
+    /// Whether it can be put back.
+    #[prost(bool, tag = "12")]
+    pub requeues: bool,
+}
+/// An order was carried out: the answer to orders.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Done {
+    /// `aicp.done/1`; fields are only added under one number.
+    #[prost(string, tag = "1")]
+    #[serde(deserialize_with = "crate::control::strict_string")]
+    pub schema: ::prost::alloc::string::String,
+    /// How many messages it touched.
+    #[prost(uint64, tag = "2")]
+    pub count: u64,
+}
+/// Asks what became of a message: the body of `node.explain`.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Explain {
+    /// 16 lowercase hex digits.
+    #[prost(string, tag = "1")]
+    #[serde(deserialize_with = "crate::control::strict_string")]
+    pub message_id: ::prost::alloc::string::String,
+}
+/// What became of a message: the answer to `node.explain`.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Story {
+    /// `aicp.story/1`; fields are only added under one number.
+    #[prost(string, tag = "1")]
+    #[serde(deserialize_with = "crate::control::strict_string")]
+    pub schema: ::prost::alloc::string::String,
+    /// 16 lowercase hex digits.
+    #[prost(string, tag = "2")]
+    #[serde(deserialize_with = "crate::control::strict_string")]
+    pub message_id: ::prost::alloc::string::String,
+    /// What is remembered of it, at both ends, in the order of the clocks.
+    #[prost(message, repeated, tag = "3")]
+    #[serde(deserialize_with = "crate::control::strict_messages")]
+    pub moments: ::prost::alloc::vec::Vec<Moment>,
+    /// Where it stands now, a sentence for each node.
+    #[prost(string, repeated, tag = "4")]
+    #[serde(deserialize_with = "crate::control::strict_strings")]
+    pub now: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Nodes that did not say what they know.
+    #[prost(string, repeated, tag = "5")]
+    #[serde(deserialize_with = "crate::control::strict_strings")]
+    pub silent: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// Something that happened to a message.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Moment {
+    /// When, in ns of that node's clock.
+    #[prost(uint64, tag = "1")]
+    pub time: u64,
+    /// The node where it happened.
+    #[prost(string, tag = "2")]
+    #[serde(deserialize_with = "crate::control::strict_string")]
+    pub node_name: ::prost::alloc::string::String,
+    /// What: one of the words of docs/PROTOCOL.md, section 18.
+    #[prost(string, tag = "3")]
+    #[serde(deserialize_with = "crate::control::strict_string")]
+    pub what: ::prost::alloc::string::String,
+    /// The message: 16 lowercase hex digits.
+    #[prost(string, tag = "4")]
+    #[serde(deserialize_with = "crate::control::strict_string")]
+    pub message_id: ::prost::alloc::string::String,
+    /// `request`, `response`, `broadcast`, `ack`, `error`, `ping`; empty if it is not known.
+    #[prost(string, tag = "5")]
+    #[serde(deserialize_with = "crate::control::strict_string")]
+    pub message_type: ::prost::alloc::string::String,
+    /// Who said it: an id, in bech32m.
+    #[prost(string, tag = "6")]
+    #[serde(deserialize_with = "crate::control::strict_string")]
+    pub source: ::prost::alloc::string::String,
+    /// Its name.
+    #[prost(string, tag = "7")]
+    #[serde(deserialize_with = "crate::control::strict_string")]
+    pub source_name: ::prost::alloc::string::String,
+    /// To whom: an id, in bech32m.
+    #[prost(string, tag = "8")]
+    #[serde(deserialize_with = "crate::control::strict_string")]
+    pub destination: ::prost::alloc::string::String,
+    /// Its name.
+    #[prost(string, tag = "9")]
+    #[serde(deserialize_with = "crate::control::strict_string")]
+    pub destination_name: ::prost::alloc::string::String,
+    /// The code that goes with it; 0 for none.
+    #[prost(uint32, tag = "10")]
+    pub code: u32,
+    /// Which attempt, or which delivery; 0 for none.
+    #[prost(uint64, tag = "11")]
+    pub attempt: u64,
+    /// Bytes of metadata and body; 0 if they are not known.
+    #[prost(uint64, tag = "12")]
+    pub bytes: u64,
+}
+/// Asks what happens: the body of `node.tap`.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Tap {
+    /// What the last answer said; 0 begins now.
+    #[prost(uint64, tag = "1")]
+    pub cursor: u64,
+    /// Only what comes from or goes to this agent: an address or an id. Empty for all.
+    #[prost(string, tag = "2")]
+    #[serde(deserialize_with = "crate::control::strict_string")]
+    pub agent: ::prost::alloc::string::String,
+    /// At most so many; 0 is 1,000.
+    #[prost(uint64, tag = "3")]
+    pub limit: u64,
+}
+/// What happened since: the answer to `node.tap`.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct TapReply {
+    /// `aicp.tap/1`; fields are only added under one number.
+    #[prost(string, tag = "1")]
+    #[serde(deserialize_with = "crate::control::strict_string")]
+    pub schema: ::prost::alloc::string::String,
+    /// For the next question.
+    #[prost(uint64, tag = "2")]
+    pub cursor: u64,
+    /// Moments that were forgotten before they could be told.
+    #[prost(uint64, tag = "3")]
+    pub missed: u64,
+    /// What happened.
+    #[prost(message, repeated, tag = "4")]
+    #[serde(deserialize_with = "crate::control::strict_messages")]
+    pub moments: ::prost::alloc::vec::Vec<Moment>,
 }
