@@ -7,3 +7,4 @@ mod session;
 
 pub(crate) use compose::{answer, compose, content_type_of_answer, error_frame};
 pub(crate) use door::Door;
+pub(crate) use session::Written;

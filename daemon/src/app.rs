@@ -191,8 +191,8 @@ fn options(
         uid: rustix::process::geteuid().as_raw(),
     };
     let addresses = addresses(&config.mesh, listens_on);
-    let rules = mesh::Rules::default();
-    Options { node, addresses, peers: peers.collect(), agents, hops: config.mesh.hops, rules }
+    let (hops, bounds, rules) = (config.mesh.hops, mesh::Bounds::default(), mesh::Rules::default());
+    Options { node, addresses, peers: peers.collect(), agents, hops, bounds, rules }
 }
 
 /// What stands in our record: what the operator says, or the address that is listened on if it is one.

@@ -14,6 +14,7 @@ use proto::{
 };
 use tokio::sync::{Notify, mpsc};
 
+use crate::agent::Written;
 use crate::load::load;
 use crate::shared::Shared;
 use crate::tables::{IsDelivery, SessionHandle, ToClient};
@@ -31,7 +32,7 @@ pub(crate) async fn run(shared: Arc<Shared>) {
     let cut = Arc::new(Notify::new());
     shared.sessions.insert(client, SessionHandle { frames, cut: Arc::clone(&cut) });
     let uid = rustix::process::geteuid().as_raw();
-    shared.tell(Input::ClientCame { client, uid }).await;
+    shared.tell(Input::ClientCame { client, uid, is_admin: false }).await;
     let mut echo = Echo { shared: Arc::clone(&shared), client, us: None };
     echo.attach().await;
     let mut batch = Vec::with_capacity(BATCH);
@@ -70,12 +71,12 @@ impl Echo {
     /// Whether nothing follows.
     async fn take(&mut self, batch: &mut Vec<ToClient>) -> bool {
         let mut loaded = load(&self.shared, batch.iter().filter_map(ToClient::outgoing)).await;
-        let mut deliveries = 0;
+        let mut heard = Written::default();
         let mut is_last = false;
         for said in batch.drain(..) {
             match said {
                 ToClient::Frame(outgoing, IsDelivery(is_delivery)) => {
-                    deliveries += u32::from(is_delivery);
+                    heard.note(&outgoing, is_delivery);
                     if let Some(parts) = loaded.parts(&self.shared, &outgoing).await {
                         self.hear(&outgoing, &parts).await;
                     }
@@ -84,8 +85,9 @@ impl Echo {
                 ToClient::Goodbye => is_last = true,
             }
         }
+        let Written { deliveries, bytes } = heard;
         if deliveries > 0 {
-            self.shared.tell(Input::ClientRoom { client: self.client, deliveries }).await;
+            self.shared.tell(Input::ClientRoom { client: self.client, deliveries, bytes }).await;
         }
         is_last
     }

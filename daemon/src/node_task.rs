@@ -282,6 +282,11 @@ impl NodeTask {
                 self.work.apart.insert(*peer, *theirs);
                 tracing::warn!(?peer, theirs, "a peer's clock is more than ten minutes from ours");
             }
+            Event::ClockJumped => {
+                tracing::warn!("the clock of this host jumped; nothing expires until it has been steady for ten minutes");
+            }
+            Event::ClockTrusted => tracing::warn!("the clock of this host is trusted again; what is due expires"),
+            Event::DeadDropped => tracing::warn!("a dead letter had to make way for newer ones"),
             Event::Ignored { what } => tracing::debug!(what, "ignored"),
             Event::Lost { entry } => tracing::error!(entry = entry.get(), "what an entry of the journal held is lost"),
             Event::Untold { source, destination, id, code } => {

@@ -6,10 +6,13 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 use proto::control::{Attach, AttachReply, ControlBody};
-use proto::limits::{BODY_BYTES_MAX, CLIENT_AGENTS_MAX, CLIENT_ROOM_DELIVERIES, HOSTED_MAX, LEASE};
+use proto::limits::{
+    BODY_BYTES_MAX, CLIENT_AGENTS_MAX, CLIENT_ROOM_BYTES, CLIENT_ROOM_DELIVERIES, HEADER_BYTES, HOSTED_MAX,
+    HOSTED_UID_MAX, LEASE,
+};
 use proto::metadata::Key;
 use proto::record::AgentRecord;
-use proto::{AgentId, Content, ContentType, DoorEvent, ErrorCode, MessageId, Name};
+use proto::{AgentId, Content, ContentType, DoorEvent, ErrorCode, MessageId, Name, PrekeyId};
 
 use crate::effect::Effect;
 use crate::input::{ClientId, HostedAgent};
@@ -23,8 +26,14 @@ use crate::time::millis;
 #[derive(Debug)]
 pub(crate) struct Client {
     uid: u32,
+    /// It may change how the node is.
+    is_admin: bool,
     agents: BTreeSet<AgentId>,
     room: u32,
+    room_bytes: u64,
+    /// What it was given so far, and what it will take in all: messages and bytes. Who says nothing takes what comes.
+    given: (u64, u64),
+    credit: Option<(u64, u64)>,
 }
 
 /// All connections.
@@ -42,6 +51,8 @@ pub(crate) struct Local {
     pub(crate) topics: Vec<Box<str>>,
     /// The newest prekey and its last moment.
     pub(crate) prekey: Option<([u8; 32], u64)>,
+    /// All whose secret halves are kept.
+    pub(crate) prekeys: BTreeSet<PrekeyId>,
     pub(crate) sequence: u64,
 }
 
@@ -61,12 +72,31 @@ pub(crate) struct Wish {
     topics: Vec<Box<str>>,
 }
 
+impl Client {
+    /// Whether it will take a delivery. The first of what it was not given yet may be longer than its credit, or a
+    /// message longer than all its credit would wait for ever.
+    fn has_credit(&self) -> bool {
+        self.credit.is_none_or(|(messages, bytes)| self.given.0 < messages && self.given.1 < bytes)
+    }
+}
+
 impl Clients {
     /// Takes one place in a client's room, if there is one.
-    pub(crate) fn take_room(&mut self, client: ClientId) -> bool {
-        let Some(client) = self.all.get_mut(&client).filter(|client| client.room > 0) else { return false };
+    pub(crate) fn take_room(&mut self, client: ClientId, bytes: usize) -> bool {
+        let bytes = bytes as u64;
+        let Some(client) = self.all.get_mut(&client) else { return false };
+        if client.room == 0 || client.room_bytes == 0 || !client.has_credit() {
+            return false;
+        }
         client.room -= 1;
+        client.room_bytes = client.room_bytes.saturating_sub(bytes);
+        client.given = (client.given.0 + 1, client.given.1.saturating_add(bytes + HEADER_BYTES as u64));
         true
+    }
+
+    /// Whether it may change how the node is.
+    pub(crate) fn is_admin(&self, client: ClientId) -> bool {
+        self.all.get(&client).is_some_and(|client| client.is_admin)
     }
 }
 
@@ -81,8 +111,15 @@ impl Locals {
 
     fn insert(&mut self, hosted: HostedAgent) {
         self.names.insert(hosted.name.clone(), hosted.id);
-        let local =
-            Local { hosted, client: None, capabilities: Vec::new(), topics: Vec::new(), prekey: None, sequence: 0 };
+        let local = Local {
+            hosted,
+            client: None,
+            capabilities: Vec::new(),
+            topics: Vec::new(),
+            prekey: None,
+            prekeys: BTreeSet::new(),
+            sequence: 0,
+        };
         self.agents.insert(local.hosted.id, local);
     }
 
@@ -106,33 +143,57 @@ impl Node {
         self.locals.client_of(agent) == Some(client)
     }
 
-    pub(crate) fn client_came(&mut self, client: ClientId, uid: u32) {
-        let agents = BTreeSet::new();
-        self.clients.all.insert(client, Client { uid, agents, room: CLIENT_ROOM_DELIVERIES });
+    pub(crate) fn client_came(&mut self, client: ClientId, uid: u32, is_admin: bool) {
+        let new = Client {
+            uid,
+            is_admin,
+            agents: BTreeSet::new(),
+            room: CLIENT_ROOM_DELIVERIES,
+            room_bytes: CLIENT_ROOM_BYTES,
+            given: (0, 0),
+            credit: None,
+        };
+        self.clients.all.insert(client, new);
     }
 
-    pub(crate) fn client_left(&mut self, client: ClientId) {
+    pub(crate) fn client_left(&mut self, client: ClientId, step: &mut Step<'_>) {
         let Some(gone) = self.clients.all.remove(&client) else { return };
         for agent in gone.agents {
-            self.detach(client, agent);
+            self.detach(client, agent, step);
         }
     }
 
-    fn detach(&mut self, client: ClientId, agent: AgentId) {
+    fn detach(&mut self, client: ClientId, agent: AgentId, step: &mut Step<'_>) {
         if let Some(local) = self.locals.agents.get_mut(&agent)
             && local.client == Some(client)
         {
             local.client = None;
-            self.take_back_all(agent, client);
+            self.take_back_all(agent, client, step);
         }
     }
 
-    pub(crate) fn client_room(&mut self, client: ClientId, deliveries: u32, step: &mut Step<'_>) {
+    pub(crate) fn client_room(&mut self, client: ClientId, deliveries: u32, bytes: u64, step: &mut Step<'_>) {
         let Some(known) = self.clients.all.get_mut(&client) else { return };
         known.room = known.room.saturating_add(deliveries).min(CLIENT_ROOM_DELIVERIES);
-        for agent in known.agents.clone() {
+        known.room_bytes = known.room_bytes.saturating_add(bytes).min(CLIENT_ROOM_BYTES);
+        self.pump_client(client, step);
+    }
+
+    fn pump_client(&mut self, client: ClientId, step: &mut Step<'_>) {
+        let agents = self.clients.all.get(&client).map(|known| known.agents.clone()).unwrap_or_default();
+        for agent in agents {
             self.pump_mailbox(agent, step);
         }
+    }
+
+    /// How much a client will take in all. It never takes credit back.
+    fn credit(&mut self, client: ClientId, content: &Content, step: &mut Step<'_>) {
+        let number = |key| content.metadata.number(key);
+        let (Some(messages), Some(bytes)) = (number(Key::CreditMessages), number(Key::CreditBytes)) else { return };
+        let Some(known) = self.clients.all.get_mut(&client) else { return };
+        let (before, bytes_before) = known.credit.unwrap_or((0, 0));
+        known.credit = Some((messages.max(before), bytes.max(bytes_before)));
+        self.pump_client(client, step);
     }
 
     pub(crate) fn client_said(&mut self, client: ClientId, content: Box<Content>, step: &mut Step<'_>) {
@@ -154,7 +215,7 @@ impl Node {
         match event {
             DoorEvent::Attach => self.attach(asked, &content, step),
             DoorEvent::Detach => {
-                self.detach(client, source);
+                self.detach(client, source, step);
                 self.forget_attached(client, source);
                 self.answer_done(asked, step);
             }
@@ -169,8 +230,7 @@ impl Node {
             DoorEvent::Ping => self.submit_ping(client, &content, step),
             DoorEvent::Handled => self.handled(client, source, number, asked.id, step),
             DoorEvent::Refuse => self.refuse_delivery(client, source, number, step),
-            // How much a client will take is not counted yet; its room is what its socket takes.
-            DoorEvent::Credit => {}
+            DoorEvent::Credit => self.credit(client, &content, step),
             DoorEvent::Question
             | DoorEvent::Delivery
             | DoorEvent::Answer
@@ -190,6 +250,7 @@ impl Node {
     }
 
     fn attach(&mut self, asked: Asked, content: &Content, step: &mut Step<'_>) {
+        self.credit(asked.client, content, step);
         match self.judge_attach(asked, content) {
             Err(failure) => self.refuse(asked, failure, step),
             Ok(wish) => match self.locals.names.get(&wish.name) {
@@ -213,6 +274,11 @@ impl Node {
         }
         if !self.locals.names.contains_key(&name) && self.locals.agents.len() >= HOSTED_MAX {
             return Err(Failure::full("this node keeps the keys of as many agents as it may"));
+        }
+        let uid = known.map(|known| known.uid);
+        let of_uid = || self.locals.agents.values().filter(|local| Some(local.hosted.uid) == uid).count();
+        if !self.locals.names.contains_key(&name) && of_uid() >= HOSTED_UID_MAX {
+            return Err(Failure::full("this user has as many agents on this node as it may"));
         }
         let boxed = |texts: Vec<alloc::string::String>| texts.into_iter().map(Into::into).collect();
         let wish = Wish { name, capabilities: boxed(attach.capabilities), topics: boxed(attach.topics) };
@@ -263,7 +329,7 @@ impl Node {
                 self.say_taken_over(older, agent, step);
             }
             if self.rules.hold(Rule::TakeoverVoidsNumbers) || older == asked.client {
-                self.take_back_all(agent, older);
+                self.take_back_all(agent, older, step);
             }
         }
         if is_new {

@@ -4,11 +4,12 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use proto::entry::{Entry, Letter, Parts, Received};
-use proto::limits::{CLOCKS_APART_MAX, DELIVERIES_OUT_MAX, LEASE, REDELIVERY_PAUSE};
+use proto::limits::{CLOCKS_APART_MAX, DELIVERIES_OUT_MAX, LEASE, REDELIVERY_PAUSE, REDELIVERY_PAUSE_MAX};
 use proto::metadata::Proof;
 use proto::{AgentId, ContentType, Draft, ErrorCode, MessageId, MessageType, Name, NodeId, Receipt, Sequence, Shape};
 
 use crate::effect::{Effect, Notes, Outgoing};
+use crate::history::{Moment, What};
 use crate::input::{ClientId, Load};
 use crate::ledger::Then;
 use crate::mailbox::{Item, ItemPlace, State};
@@ -33,10 +34,12 @@ impl Node {
         let item = Item {
             received,
             entry: number,
+            revived: None,
             bytes,
             parts: Some(parts),
             is_synced: early,
             tries: 0,
+            failures: 0,
             state: State::Ready,
             may_be_seen: false,
             teller,
@@ -78,7 +81,8 @@ impl Node {
         let Some(client) = self.locals.client_of(agent) else { return };
         while let Some(mailbox) = self.mailboxes.boxes.get(&agent) {
             let Some(order) = mailbox.ready.first().copied() else { return };
-            if mailbox.out >= DELIVERIES_OUT_MAX || !self.clients.take_room(client) {
+            let bytes = mailbox.items.get(&order).map_or(0, |item| item.bytes);
+            if mailbox.out >= DELIVERIES_OUT_MAX || !self.clients.take_room(client, bytes) {
                 return;
             }
             self.deliver(ItemPlace { agent, order }, client, step);
@@ -93,6 +97,9 @@ impl Node {
         self.mailboxes.put_out(place, number, client, until);
         self.timers.set(until, Why::LeaseEnds(place.agent, place.order));
         self.stats.deliveries += 1;
+        if let Some(item) = self.mailboxes.item(place) {
+            self.history.note(Moment::of(What::Delivered, &item.received.letter).attempt(item.tries), step);
+        }
         step.ask(Effect::Tell { client, outgoing: Box::new(outgoing), is_delivery: true });
     }
 
@@ -128,7 +135,7 @@ impl Node {
             last: false,
         };
         let load = item.parts.clone().map_or(Load::Entry(item.entry), Load::Here);
-        Outgoing { draft, notes, load }
+        Outgoing { draft, notes, load, bytes: item.bytes }
     }
 
     /// What every delivery says about its source.
@@ -160,6 +167,7 @@ impl Node {
         let Some(place) = self.held_by(number, client, agent, id) else { return };
         let Some(item) = self.drop_item(place) else { return };
         let letter = &item.received.letter;
+        self.history.note(Moment::of(What::Handled, letter).attempt(item.tries), step);
         if !item.is_message() {
             // What an outcome ends stands under the answerer's name, whoever brought it.
             self.drop_stub(letter.destination, letter.source, letter.id);
@@ -187,7 +195,7 @@ impl Node {
     /// The agent will not handle a delivery now. It comes again, marked.
     pub(crate) fn refuse_delivery(&mut self, client: ClientId, agent: AgentId, number: u64, step: &mut Step<'_>) {
         if let Some(place) = self.mailboxes.delivered(number, client, agent) {
-            self.delivery_failed(place, step);
+            self.delivery_failed(place, Failed::Refused, step);
             self.pump_mailbox(agent, step);
         }
     }
@@ -201,11 +209,24 @@ impl Node {
         }
     }
 
-    fn delivery_failed(&mut self, place: ItemPlace, step: &Step<'_>) {
+    /// A delivery came to nothing. The next one comes after a pause that grows; after too many it is a dead letter.
+    fn delivery_failed(&mut self, place: ItemPlace, how: Failed, step: &mut Step<'_>) {
         self.stats.failed_deliveries += 1;
         self.clear_lease(place);
         self.mailboxes.take_back(place, State::Resting);
-        self.timers.set(step.now.mono.after(REDELIVERY_PAUSE), Why::Redeliver(place.agent, place.order));
+        let Some(item) = self.mailboxes.item_mut(place) else { return };
+        item.failures = item.failures.saturating_add(1);
+        let failures = item.failures;
+        let moment = Moment::of(What::DeliveryFailed, &item.received.letter).attempt(item.tries);
+        self.history.note(moment, step);
+        if failures >= self.bounds.deliveries_failed && self.rules.hold(Rule::TooManyFailuresEnd) {
+            self.end_item(place, ErrorCode::GIVEN_UP, step);
+            return;
+        }
+        match how.pause(failures) {
+            0 => self.mailboxes.take_back(place, State::Ready),
+            pause => self.timers.set(step.now.mono.after(pause), Why::Redeliver(place.agent, place.order)),
+        }
     }
 
     pub(crate) fn redeliver(&mut self, place: ItemPlace, step: &mut Step<'_>) {
@@ -220,8 +241,11 @@ impl Node {
         let Some(place) = self.mailboxes.delivered(number, client, agent) else { return false };
         self.clear_lease(place);
         let lease_end = step.now.mono.after(LEASE);
-        if let Some(Item { state: State::Out { until, .. }, .. }) = self.mailboxes.item_mut(place) {
-            *until = lease_end;
+        if let Some(item) = self.mailboxes.item_mut(place) {
+            if let State::Out { until, .. } = &mut item.state {
+                *until = lease_end;
+            }
+            self.history.note(Moment::of(What::Working, &item.received.letter).attempt(item.tries), step);
         }
         self.timers.set(lease_end, Why::LeaseEnds(agent, place.order));
         true
@@ -231,31 +255,42 @@ impl Node {
         let Some(item) = self.mailboxes.item(place) else { return };
         let State::Out { until, .. } = item.state else { return };
         if until <= step.now.mono && self.rules.hold(Rule::LeaseEndsDelivery) {
-            self.delivery_failed(place, step);
+            self.delivery_failed(place, Failed::LeaseEnded, step);
             self.pump_mailbox(place.agent, step);
         }
     }
 
     /// Whoever was attached is gone: what it held is delivered again to the next one.
-    pub(crate) fn take_back_all(&mut self, agent: AgentId, client: ClientId) {
+    pub(crate) fn take_back_all(&mut self, agent: AgentId, client: ClientId, step: &mut Step<'_>) {
         for place in self.mailboxes.out_with(agent, client) {
-            self.stats.failed_deliveries += 1;
-            self.clear_lease(place);
-            self.mailboxes.take_back(place, State::Ready);
+            self.delivery_failed(place, Failed::SessionLost, step);
         }
     }
 
     /// Forgets an item, in the open transaction.
     pub(crate) fn drop_item(&mut self, place: ItemPlace) -> Option<Item> {
+        let item = self.take_item(place)?;
+        self.ledger.forget(item.entry);
+        Some(item)
+    }
+
+    /// Takes an item out of its mailbox; what was said stays on disk.
+    pub(crate) fn take_item(&mut self, place: ItemPlace) -> Option<Item> {
         self.clear_lease(place);
         let item = self.mailboxes.remove(place)?;
         self.timers.clear(item.expires, Why::ReceivedExpires(place.agent, place.order));
-        self.ledger.forget(item.entry);
+        if let Some(revived) = item.revived {
+            self.ledger.forget(revived);
+        }
         Some(item)
     }
 
     /// A message that no agent handled in time. Its sender hears whether it may have been seen.
     pub(crate) fn received_expires(&mut self, place: ItemPlace, step: &mut Step<'_>) {
+        if self.clock.is_suspended() {
+            // Looked at again when the clock is trusted.
+            return;
+        }
         let Some(item) = self.mailboxes.item_mut(place) else { return };
         if item.received.letter.expiry > step.wall() {
             item.expires = step.now.when(item.received.letter.expiry);
@@ -264,6 +299,9 @@ impl Node {
         }
         let seen = item.tries > 0 || item.may_be_seen || item.received.marked;
         let code = if seen { ErrorCode::TIMEOUT } else { ErrorCode::EXPIRED };
+        let letter = item.received.letter;
+        self.stats.expired += 1;
+        self.history.note(Moment::of(What::Expired, &letter).code(code), step);
         self.end_item(place, code, step);
     }
 
@@ -295,6 +333,29 @@ impl Node {
         }
     }
 }
+
+/// Why a delivery came to nothing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Failed {
+    Refused,
+    LeaseEnded,
+    SessionLost,
+}
+
+impl Failed {
+    /// The pause before the next delivery. A session may be lost for any reason, and whoever comes next should not wait
+    /// for what it had; the same message again is another matter.
+    const fn pause(self, failures: u32) -> u64 {
+        let doublings = match (self, failures) {
+            (Self::SessionLost, 0 | 1) => return 0,
+            (Self::SessionLost, failures) => failures - 2,
+            (Self::Refused | Self::LeaseEnded, failures) => failures.saturating_sub(1),
+        };
+        if doublings >= 6 { REDELIVERY_PAUSE_MAX } else { REDELIVERY_PAUSE << doublings }
+    }
+}
+
+const _: () = assert!(REDELIVERY_PAUSE << 6 >= REDELIVERY_PAUSE_MAX);
 
 fn unknown() -> Option<Name> {
     "unknown".parse().ok()

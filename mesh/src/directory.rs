@@ -5,7 +5,7 @@ use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 
 use proto::entry::{Entry, EntryNumber};
-use proto::limits::DIRECTORY_MAX;
+use proto::limits::{DIRECTORY_MAX, DIRECTORY_PEER_BYTES};
 use proto::record::{AgentRecord, Known, NodeRecord};
 use proto::{AgentId, Name, NodeId, Verified};
 
@@ -30,6 +30,8 @@ pub(crate) struct Directory {
     pub(crate) agents: BTreeMap<AgentId, Held<AgentRecord>>,
     pub(crate) nodes: BTreeMap<AgentId, Held<NodeRecord>>,
     names: BTreeMap<Name, BTreeSet<AgentId>>,
+    /// Bytes of the records of each node's agents.
+    bytes: BTreeMap<NodeId, usize>,
 }
 
 /// Whom an address means.
@@ -48,7 +50,10 @@ impl Directory {
         if old.is_some_and(|old| old.record().sequence >= new.record.sequence) {
             return false;
         }
-        if old.is_none() && self.agents.len() >= DIRECTORY_MAX {
+        let old_bytes = old.map_or(0, |old| old.known.get().carried.as_bytes().len());
+        let of_host = self.bytes.get(&new.record.host).copied().unwrap_or(0);
+        let fits = of_host + new.carried.as_bytes().len() <= DIRECTORY_PEER_BYTES + old_bytes;
+        if !fits || (old.is_none() && self.agents.len() >= DIRECTORY_MAX) {
             return false;
         }
         let entry = ledger.put(&Entry::Record(new.carried.clone()));
@@ -66,14 +71,25 @@ impl Directory {
     ) -> Option<EntryNumber> {
         let id = known.get().id;
         let name = known.get().record.name.clone();
+        *self.bytes.entry(known.get().record.host).or_default() += known.get().carried.as_bytes().len();
         let old = self.agents.insert(id, Held { known, entry });
-        if let Some(old) = &old
-            && let Some(ids) = self.names.get_mut(&old.record().name)
-        {
-            ids.remove(&id);
+        if let Some(old) = &old {
+            self.forget_name(id, &old.record().name);
+            if let Some(bytes) = self.bytes.get_mut(&old.record().host) {
+                *bytes = bytes.saturating_sub(old.known.get().carried.as_bytes().len());
+            }
         }
         self.names.entry(name).or_default().insert(id);
         old.map(|old| old.entry)
+    }
+
+    fn forget_name(&mut self, id: AgentId, name: &Name) {
+        if let Some(ids) = self.names.get_mut(name) {
+            ids.remove(&id);
+            if ids.is_empty() {
+                self.names.remove(name);
+            }
+        }
     }
 
     /// Takes a record of a node, if it is newer than what is known.

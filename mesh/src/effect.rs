@@ -131,6 +131,8 @@ pub struct Outgoing {
     pub notes: Notes,
     /// What the agent said, or where it lies.
     pub load: Load,
+    /// Its bytes, as they count against the room of a link or a client and come back to it.
+    pub bytes: usize,
 }
 
 /// What daemons add to an agent's metadata; see the tables of `docs/PROTOCOL.md`, sections 4 and 12.
@@ -220,6 +222,12 @@ pub enum Event {
         /// Which.
         entry: EntryNumber,
     },
+    /// The wall clock jumped: nothing expires until it is trusted.
+    ClockJumped,
+    /// The clock has been steady, or an operator said that it is right.
+    ClockTrusted,
+    /// A dead letter had to make way for newer ones.
+    DeadDropped,
     /// A message ended and no agent could be told.
     Untold {
         /// Its sender.

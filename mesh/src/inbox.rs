@@ -6,12 +6,15 @@ use alloc::collections::BTreeMap;
 
 use proto::entry::{Entry, EntryNumber, Letter, Mark, Parts, Place, Received};
 use proto::limits::{
-    CLOCKS_APART_MAX, EARLY_LINK_BYTES, EXPIRY_AHEAD_MAX, MARK_MARGIN, PAIRS_MAX, SECOND, TRANSACTION_BYTES,
-    WINDOW_BYTES, WINDOW_MESSAGES,
+    CLOCKS_APART_MAX, EARLY_LINK_BYTES, EXPIRY_AHEAD_MAX, MARK_MARGIN, SECOND, TRANSACTION_BYTES, WINDOW_BYTES,
+    WINDOW_MESSAGES,
 };
 use proto::metadata::Key;
-use proto::{Content, ErrorCode, FlowId, FlowKind, Header, MessageId, Shape, Verified};
+use proto::{Content, ErrorCode, FlowId, FlowKind, Header, MessageId, NodeId, Shape, Verified};
 
+use crate::bounds::Full;
+use crate::flows::Flows;
+use crate::history::{Moment, What};
 use crate::ledger::Then;
 use crate::node::Node;
 use crate::pair::Pair;
@@ -39,6 +42,13 @@ pub(crate) struct InFlow {
     pub(crate) said: Option<Mono>,
     pub(crate) older_said: Option<Mono>,
     pub(crate) prekey_said: Option<Mono>,
+    pub(crate) full_said: Option<Mono>,
+    /// What the last 4009 advised, in ms.
+    pub(crate) full_retry: u32,
+    /// Its mark is kept on disk, and counts against the source's node.
+    pub(crate) has_mark: bool,
+    /// The node that it counts against.
+    pub(crate) host: Option<NodeId>,
     /// Its end is among the deadlines.
     pub(crate) has_timer: bool,
 }
@@ -46,17 +56,18 @@ pub(crate) struct InFlow {
 /// All flows towards agents of this node.
 #[derive(Debug, Default)]
 pub(crate) struct Inbox {
-    pub(crate) flows: BTreeMap<Pair, InFlow>,
+    pub(crate) flows: Flows,
 }
 
 impl Inbox {
     /// A mark as it lies on disk.
     pub(crate) fn insert_mark(&mut self, mark: &Mark, entry: EntryNumber) -> Option<EntryNumber> {
         let pair = Pair { source: mark.source, destination: mark.destination, kind: mark.place.flow.kind() };
-        let flow = self.flows.entry(pair).or_default();
+        let flow = self.flows.known(pair);
         if flow.place.is_some_and(|place| place > mark.place) {
             return Some(entry);
         }
+        flow.has_mark = true;
         flow.place = Some(mark.place);
         flow.stored = Some(mark.place);
         flow.keep_until = flow.keep_until.max(mark.keep_until);
@@ -83,14 +94,12 @@ impl Node {
             self.stats.ignored += 1;
             return;
         }
-        if self.inbox.flows.len() >= PAIRS_MAX && !self.inbox.flows.contains_key(&pair) {
-            self.stats.dropped += 1;
-            return;
-        }
+        self.make_flow(pair);
         let sequence = header.sequence().get();
         let Some(mark) = self.find_mark(pair, flow, floor, sequence, step) else { return };
         if sequence <= mark && self.rules.hold(Rule::MarkStopsDuplicates) {
             self.stats.duplicates += 1;
+            self.history.note(Moment::of_header(What::Duplicate, &header), step);
             if self.rules.hold(Rule::StoredRepeated) {
                 self.stored_due(pair, sequence, step);
             }
@@ -98,7 +107,9 @@ impl Node {
         }
         let is_next = sequence <= mark.saturating_add(1) || !self.rules.hold(Rule::InOrderOnly);
         if !is_next {
-            self.keep_early(pair, sequence, (content, is_fit));
+            if self.keep_early(pair, sequence, (content, is_fit)) {
+                self.history.note(Moment::of_header(What::Early, &header), step);
+            }
             return;
         }
         if self.take_next(pair, sequence, (content, is_fit), step) == Taken::Yes {
@@ -106,11 +117,24 @@ impl Node {
         }
     }
 
+    /// A pair that is new is kept in a small room of its source's node until something of it is settled. What has to make
+    /// way for it is only what comes again.
+    pub(crate) fn make_flow(&mut self, pair: Pair) {
+        if self.inbox.flows.contains_key(&pair) {
+            return;
+        }
+        let host = self.directory.host(pair.source);
+        if let Some(oldest) = self.inbox.flows.begin(pair, host) {
+            self.drop_early(oldest, u32::MAX);
+            self.inbox.flows.remove(oldest);
+        }
+    }
+
     /// The mark of the frame's flow, once flow and floor have had their say. `None` if the flow is an older one.
     fn find_mark(&mut self, pair: Pair, flow: FlowId, floor: u32, sequence: u32, step: &mut Step<'_>) -> Option<u32> {
         let lifts = self.rules.hold(Rule::FloorLiftsMark);
         let at_floor = self.rules.hold(Rule::NewerFlowStartsAtFloor);
-        let state = self.inbox.flows.entry(pair).or_default();
+        let state = self.inbox.flows.get_mut(&pair)?;
         let below = floor.saturating_sub(1);
         match state.place {
             Some(place) if place.flow > flow => {
@@ -133,7 +157,7 @@ impl Node {
         Some(mark)
     }
 
-    fn drop_early(&mut self, pair: Pair, upto: u32) {
+    pub(crate) fn drop_early(&mut self, pair: Pair, upto: u32) {
         let host = self.directory.host(pair.source);
         let Some(state) = self.inbox.flows.get_mut(&pair) else { return };
         while let Some(first) = state.early.first_entry().filter(|first| *first.key() <= upto) {
@@ -145,23 +169,24 @@ impl Node {
         }
     }
 
-    fn keep_early(&mut self, pair: Pair, sequence: u32, early: Early) {
+    fn keep_early(&mut self, pair: Pair, sequence: u32, early: Early) -> bool {
         let bytes = weight(early.0.get());
         let host = self.directory.host(pair.source);
-        let Some(state) = self.inbox.flows.get_mut(&pair) else { return };
+        let Some(state) = self.inbox.flows.get_mut(&pair) else { return false };
         let mark = state.place.map_or(0, |place| place.sequence);
-        let Some(link_bytes) = host.and_then(|host| self.links.early_bytes(host)) else { return };
+        let Some(link_bytes) = host.and_then(|host| self.links.early_bytes(host)) else { return false };
         let fits = sequence - mark <= WINDOW_MESSAGES
             && state.early_bytes + bytes <= WINDOW_BYTES
             && *link_bytes + bytes <= EARLY_LINK_BYTES;
         if !fits || state.early.contains_key(&sequence) {
             self.stats.dropped += 1;
-            return;
+            return false;
         }
         state.early_bytes += bytes;
         *link_bytes += bytes;
         state.early.insert(sequence, early);
         self.stats.early += 1;
+        true
     }
 
     /// Takes what waited early, as far as it is next.
@@ -188,7 +213,8 @@ impl Node {
         let header = content.header;
         let aged = pair.kind == FlowKind::Messages || !self.rules.hold(Rule::AnswersNotAged);
         let wall = step.wall();
-        if aged && is_fit && (expiry <= wall || expiry > wall.saturating_add(EXPIRY_AHEAD_MAX)) {
+        let is_aged = expiry <= wall || expiry > wall.saturating_add(EXPIRY_AHEAD_MAX);
+        if aged && is_fit && is_aged && !self.clock.is_suspended() {
             self.stats.stale += 1;
             return Taken::No;
         }
@@ -198,13 +224,18 @@ impl Node {
         let held = self.mailboxes.holds(pair, letter.id) && self.rules.hold(Rule::HeldIdTakesPlaceOnly);
         let takes_place_only = letter.again && held && pair.kind == FlowKind::Messages;
         let bytes = content.metadata.as_bytes().len() + content.body.len();
-        let is_kept = pair.kind == FlowKind::Messages && is_fit && !takes_place_only;
-        if is_kept && !self.mailboxes.has_room(pair.destination, bytes) {
-            self.stats.dropped += 1;
+        let is_kept = is_fit && !takes_place_only;
+        if pair.kind == FlowKind::Messages
+            && let Err(full) = self.judge_room(pair, source_node, is_kept.then_some(bytes))
+        {
+            self.history.note(Moment::of(What::SaidFull, &letter).bytes(bytes), step);
+            self.say_full(pair, letter.id, full, step);
             return Taken::No;
         }
         self.settle_place(pair, sequence, letter.id, expiry, step);
         self.stats.received += 1;
+        let what = if is_fit { What::Received } else { What::SaidUnfit };
+        self.history.note(Moment::of(what, &letter).bytes(bytes), step);
         let parts = Parts { metadata: content.metadata, body: content.body };
         match pair.kind {
             FlowKind::Messages if !is_fit => {
@@ -224,6 +255,24 @@ impl Node {
         Taken::Yes
     }
 
+    /// Whether there is room for a message of another node, and for its mark. `bytes` is its length if it would be kept.
+    fn judge_room(&self, pair: Pair, node: NodeId, bytes: Option<usize>) -> Result<(), Full> {
+        if !self.inbox.flows.may_mark(&pair) {
+            return Err(Full::Pairs);
+        }
+        if self.outbox.owes_too_much(Pair::answers(pair.destination, pair.source), node) {
+            return Err(Full::Answers);
+        }
+        let Some(bytes) = bytes else { return Ok(()) };
+        if !self.has_disk_room {
+            return Err(Full::Disk);
+        }
+        if !self.fits_node(bytes) {
+            return Err(Full::Node);
+        }
+        self.mailboxes.room(pair, Some(node), bytes, &self.bounds)
+    }
+
     fn settle_place(&mut self, pair: Pair, sequence: u32, id: MessageId, expiry: u64, step: &mut Step<'_>) {
         let until = if self.rules.hold(Rule::MarkKeptPastExpiry) {
             expiry.max(step.wall()).min(step.wall().saturating_add(EXPIRY_AHEAD_MAX)).saturating_add(MARK_MARGIN)
@@ -236,7 +285,10 @@ impl Node {
         state.place = Some(place);
         state.newest = Some(id);
         state.keep_until = state.keep_until.max(until);
-        if !state.has_timer {
+        state.full_retry = 0;
+        let has_mark = self.inbox.flows.mark(&pair);
+        let Some(state) = self.inbox.flows.get_mut(&pair) else { return };
+        if has_mark && !state.has_timer {
             state.has_timer = true;
             self.timers.set(step.now.when(until), Why::MarkEnds(pair));
         }
@@ -251,11 +303,13 @@ impl Node {
         for pair in core::mem::take(&mut self.ledger.marks) {
             let Some(state) = self.inbox.flows.get_mut(&pair) else { continue };
             let Some(place) = state.place else { continue };
-            let Pair { source, destination, .. } = pair;
-            let mark = Mark { source, destination, place, keep_until: state.keep_until };
-            let entry = self.ledger.put(&Entry::Mark(mark));
-            if let Some(before) = state.entry.replace(entry) {
-                self.ledger.forget(before);
+            if state.has_mark {
+                let Pair { source, destination, .. } = pair;
+                let mark = Mark { source, destination, place, keep_until: state.keep_until };
+                let entry = self.ledger.put(&Entry::Mark(mark));
+                if let Some(before) = state.entry.replace(entry) {
+                    self.ledger.forget(before);
+                }
             }
             self.ledger.then(Then::MarkStored(pair, place));
         }
@@ -263,13 +317,17 @@ impl Node {
 
     /// A mark that nobody can need any more.
     pub(crate) fn mark_ends(&mut self, pair: Pair, step: &mut Step<'_>) {
+        if self.clock.is_suspended() {
+            // Looked at again when the clock is trusted.
+            return;
+        }
         let Some(state) = self.inbox.flows.get(&pair) else { return };
         if state.keep_until > step.wall() {
             self.timers.set(step.now.when(state.keep_until), Why::MarkEnds(pair));
             return;
         }
         self.drop_early(pair, u32::MAX);
-        let Some(state) = self.inbox.flows.remove(&pair) else { return };
+        let Some(state) = self.inbox.flows.remove(pair) else { return };
         let Some(entry) = state.entry else { return };
         self.ledger.forget(entry);
         self.marks_dropped = self.marks_dropped.max(step.wall());

@@ -28,6 +28,8 @@ pub enum Input {
         client: ClientId,
         /// Its user.
         uid: u32,
+        /// Whether that user may change how the node is.
+        is_admin: bool,
     },
     /// A client sent a frame that may stand there (`Boundary::Up`). Questions to the node with a `node.` subject are
     /// answered by the host and do not come here.
@@ -48,6 +50,8 @@ pub enum Input {
         client: ClientId,
         /// How many.
         deliveries: u32,
+        /// Bytes of what was said in them.
+        bytes: u64,
     },
     /// A peer's HELLO was taken: the link can carry frames.
     LinkUp {
@@ -78,6 +82,18 @@ pub enum Input {
         link: LinkId,
         /// How many.
         frames: u32,
+        /// Bytes of what was said in them.
+        bytes: u64,
+    },
+    /// Nothing is heard over the link, although something should be: what was sent is still on its way below us.
+    LinkSilent {
+        /// Which.
+        link: LinkId,
+    },
+    /// Something is heard again over a link that was silent.
+    LinkHeard {
+        /// Which.
+        link: LinkId,
     },
     /// A peer said something.
     PeerSaid {
@@ -112,6 +128,11 @@ pub enum Input {
     Stored {
         /// The last that is.
         upto: TransactionNumber,
+    },
+    /// Whether the disk has room. Without it nothing new is taken, and what is there is finished.
+    Disk {
+        /// Whether it has.
+        has_room: bool,
     },
     /// An entry that was asked for cannot be read or opened: it is lost.
     Unreadable {
@@ -197,6 +218,8 @@ pub struct Options {
     pub agents: Vec<HostedAgent>,
     /// How far its messages may travel.
     pub hops: u8,
+    /// How much may wait where.
+    pub bounds: crate::Bounds,
     /// The rules that it follows.
     pub rules: crate::Rules,
 }

@@ -16,16 +16,22 @@
 //!    acknowledged that.
 //!
 //! `once.rs` and `recent.rs` are for what nobody keeps, `link.rs` for peers, `directory.rs` and `records.rs` for who is who, `recovery.rs` for what the
-//! journal held, `rules.rs` names the rules that all of this follows.
+//! journal held. `bounds.rs` says how much may wait where, `flows.rs` counts what other nodes have here, `clock.rs` watches the wall clock, `dead.rs` keeps
+//! what was given up, `history.rs` what happened lately. `rules.rs` names the rules that all of this follows.
 #![no_std]
 
 extern crate alloc;
 
+mod bounds;
 mod chance;
 mod clients;
+mod clock;
+mod dead;
 mod delivering;
 mod directory;
 mod effect;
+mod flows;
+mod history;
 mod inbox;
 mod input;
 mod ledger;
@@ -51,7 +57,9 @@ mod summary;
 mod time;
 mod timers;
 
+pub use bounds::{Bounds, Share};
 pub use effect::{Change, Control, Effect, Effects, Event, Notes, Outgoing};
+pub use history::{Moment, Since, What};
 pub use input::{
     ClientId, HostedAgent, Input, LinkId, Load, Notice, Options, Past, PastEntry, PastError, PeerSaid, PinnedPeer,
     TransactionNumber,

@@ -1,10 +1,13 @@
 //! Peers: the nodes of the configuration, and the link to each. One link carries a peer; which one stays when two
 //! dials cross is decided the same way on both sides.
 
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 
-use proto::limits::{CLOCKS_APART_MAX, DIAL_PAUSE, DIAL_PAUSE_MAX, DIALS_CROSS, FETCH_PAUSE, LINK_ROOM_FRAMES};
+use proto::limits::{
+    CLOCKS_APART_MAX, DIAL_PAUSE, DIAL_PAUSE_MAX, DIALS_CROSS, FETCH_PAUSE, FETCHES_MAX, LINK_ROOM_BYTES,
+    LINK_ROOM_FRAMES,
+};
 use proto::record::{Known, NodeRecord};
 use proto::{AgentId, NodeId, Verified};
 
@@ -34,15 +37,27 @@ pub(crate) struct Peer {
     /// Pairs that have more to send than the link has room for.
     pub(crate) stuck: BTreeSet<Pair>,
     pub(crate) early_bytes: usize,
+    /// Nothing is heard over its link, although something should be.
+    pub(crate) is_silent: bool,
 }
 
 /// All peers, and the links that carry them.
 #[derive(Debug, Default)]
 pub(crate) struct Links {
     pub(crate) peers: BTreeMap<NodeId, Peer>,
-    pub(crate) by_link: BTreeMap<LinkId, (NodeId, u32)>,
+    pub(crate) by_link: BTreeMap<LinkId, LinkState>,
     /// When a record was last asked for.
     asked: BTreeMap<AgentId, Mono>,
+    /// The same, the oldest first.
+    asked_at: VecDeque<(Mono, AgentId)>,
+}
+
+/// One link.
+#[derive(Debug)]
+pub(crate) struct LinkState {
+    peer: NodeId,
+    room: u32,
+    room_bytes: u64,
 }
 
 impl Links {
@@ -57,17 +72,28 @@ impl Links {
     }
 
     pub(crate) fn peer_of(&self, link: LinkId) -> Option<NodeId> {
-        self.by_link.get(&link).map(|(peer, _)| *peer)
+        self.by_link.get(&link).map(|state| state.peer)
     }
 
+    /// Frames that may be handed to a link. One that begins while there is room for bytes may go beyond.
     pub(crate) fn room(&self, link: LinkId) -> u32 {
-        self.by_link.get(&link).map_or(0, |(_, room)| *room)
+        self.by_link.get(&link).filter(|state| state.room_bytes > 0).map_or(0, |state| state.room)
     }
 
-    pub(crate) fn take_room(&mut self, link: LinkId) {
-        if let Some((_, room)) = self.by_link.get_mut(&link) {
-            *room = room.saturating_sub(1);
+    pub(crate) fn room_bytes(&self, link: LinkId) -> u64 {
+        self.by_link.get(&link).map_or(0, |state| state.room_bytes)
+    }
+
+    pub(crate) fn take_room(&mut self, link: LinkId, bytes: usize) {
+        if let Some(state) = self.by_link.get_mut(&link) {
+            state.room = state.room.saturating_sub(1);
+            state.room_bytes = state.room_bytes.saturating_sub(bytes as u64);
         }
+    }
+
+    /// Whether nothing is heard from a node over the link that there is.
+    pub(crate) fn is_silent(&self, node: NodeId) -> bool {
+        self.peers.get(&node).is_some_and(|peer| peer.is_silent)
     }
 
     pub(crate) fn early_bytes(&mut self, node: NodeId) -> Option<&mut usize> {
@@ -87,6 +113,7 @@ impl Peer {
             failures: 0,
             stuck: BTreeSet::new(),
             early_bytes: 0,
+            is_silent: false,
         }
     }
 }
@@ -130,7 +157,8 @@ impl Node {
 
     pub(crate) fn link_up(&mut self, hello: Hello, step: &mut Step<'_>) {
         let Hello { link, peer, dialed, record, wall } = hello;
-        self.links.by_link.insert(link, (peer, LINK_ROOM_FRAMES));
+        let state = LinkState { peer, room: LINK_ROOM_FRAMES, room_bytes: LINK_ROOM_BYTES };
+        self.links.by_link.insert(link, state);
         let lower = self.me.id < peer.agent();
         let Some(known) = self.links.peers.get_mut(&peer) else {
             step.ask(Effect::HangUp { link, why: "not a peer of this node" });
@@ -156,6 +184,7 @@ impl Node {
         known.state = PeerState::Up;
         known.since = step.now.mono;
         known.failures = 0;
+        known.is_silent = false;
         known.stuck.clear();
         if wall.abs_diff(step.wall()) > CLOCKS_APART_MAX {
             step.ask(Effect::Report(Event::ClockApart { peer, theirs: wall }));
@@ -179,12 +208,13 @@ impl Node {
     }
 
     pub(crate) fn link_down(&mut self, link: LinkId, step: &mut Step<'_>) {
-        let Some((peer, _)) = self.links.by_link.remove(&link) else { return };
+        let Some(LinkState { peer, .. }) = self.links.by_link.remove(&link) else { return };
         let Some(known) = self.links.peers.get_mut(&peer) else { return };
         if known.link != Some(link) {
             return;
         }
         known.link = None;
+        known.is_silent = false;
         known.state = PeerState::Down;
         known.since = step.now.mono;
         known.stuck.clear();
@@ -192,10 +222,22 @@ impl Node {
         self.dial_later(peer, step);
     }
 
-    pub(crate) fn link_room(&mut self, link: LinkId, frames: u32, step: &mut Step<'_>) {
-        let Some((peer, room)) = self.links.by_link.get_mut(&link) else { return };
-        *room = room.saturating_add(frames).min(LINK_ROOM_FRAMES);
-        let peer = *peer;
+    /// Nothing is heard over a link for a while, or something again. It is a hint: what is owed stays owed.
+    pub(crate) fn link_silent(&mut self, link: LinkId, is_silent: bool, step: &mut Step<'_>) {
+        let Some(peer) = self.links.peer_of(link) else { return };
+        let Some(known) = self.links.peers.get_mut(&peer).filter(|known| known.link == Some(link)) else { return };
+        let was_silent = core::mem::replace(&mut known.is_silent, is_silent);
+        if was_silent && !is_silent {
+            self.heard_again(peer, step);
+            self.say_all_stored(peer, step);
+        }
+    }
+
+    pub(crate) fn link_room(&mut self, link: LinkId, frames: u32, bytes: u64, step: &mut Step<'_>) {
+        let Some(state) = self.links.by_link.get_mut(&link) else { return };
+        state.room = state.room.saturating_add(frames).min(LINK_ROOM_FRAMES);
+        state.room_bytes = state.room_bytes.saturating_add(bytes).min(LINK_ROOM_BYTES);
+        let peer = state.peer;
         let Some(known) = self.links.peers.get_mut(&peer) else { return };
         if known.link != Some(link) {
             return;
@@ -217,11 +259,14 @@ impl Node {
     /// Asks the peer for an agent's record, if it was not asked a moment ago.
     pub(crate) fn fetch(&mut self, link: LinkId, agent: AgentId, step: &mut Step<'_>) {
         let now = step.now.mono;
-        self.links.asked.retain(|_, at| now.since(*at) < FETCH_PAUSE);
-        if self.links.asked.contains_key(&agent) || self.links.asked.len() >= proto::limits::ONCE_MEMORY_MAX {
+        while let Some((_, old)) = self.links.asked_at.pop_front_if(|(at, _)| now.since(*at) >= FETCH_PAUSE) {
+            self.links.asked.remove(&old);
+        }
+        if self.links.asked.contains_key(&agent) || self.links.asked.len() >= FETCHES_MAX {
             return;
         }
         self.links.asked.insert(agent, now);
+        self.links.asked_at.push_back((now, agent));
         step.ask(Effect::Control { link, said: Control::Want(agent) });
     }
 }

@@ -4,9 +4,9 @@
 use alloc::collections::{BTreeMap, BTreeSet};
 
 use proto::entry::{EntryNumber, Parts, Received};
-use proto::limits::{MAILBOX_BYTES_MAX, MAILBOX_MESSAGES_MAX};
-use proto::{AgentId, FlowKind, MessageId};
+use proto::{AgentId, FlowKind, MessageId, NodeId};
 
+use crate::bounds::{Bounds, Full, Share};
 use crate::input::ClientId;
 use crate::pair::Pair;
 use crate::say::Teller;
@@ -18,12 +18,16 @@ use crate::time::Mono;
 pub(crate) struct Item {
     pub(crate) received: Received,
     pub(crate) entry: EntryNumber,
+    /// The entry that says it was put back.
+    pub(crate) revived: Option<EntryNumber>,
     pub(crate) bytes: usize,
     /// What was said, until it was delivered once or had to wait.
     pub(crate) parts: Option<Parts>,
     pub(crate) is_synced: bool,
     /// Deliveries so far, in this run.
     pub(crate) tries: u32,
+    /// Those of them that failed.
+    pub(crate) failures: u32,
     pub(crate) state: State,
     /// An agent may have seen it in an earlier run.
     pub(crate) may_be_seen: bool,
@@ -65,8 +69,11 @@ pub(crate) struct Mailbox {
     pub(crate) ready: BTreeSet<u64>,
     pub(crate) out: usize,
     /// Messages, without the answers that the agent itself awaits.
-    messages: usize,
-    bytes: usize,
+    messages: Share,
+    /// The answers.
+    answers: Share,
+    /// What each source has of the messages.
+    sources: BTreeMap<AgentId, Share>,
 }
 
 /// What waits for all agents of this node.
@@ -76,7 +83,9 @@ pub(crate) struct Mailboxes {
     numbers: BTreeMap<u64, ItemPlace>,
     ids: BTreeMap<(Pair, MessageId), ItemPlace>,
     next_order: u64,
-    total: u64,
+    total: Share,
+    /// What the agents of each other node have of all mailboxes.
+    peers: BTreeMap<NodeId, Share>,
 }
 
 impl Item {
@@ -91,19 +100,45 @@ impl Item {
 }
 
 impl Mailboxes {
-    pub(crate) const fn total(&self) -> u64 {
+    pub(crate) const fn total(&self) -> Share {
         self.total
     }
 
-    pub(crate) fn waiting(&self, agent: AgentId) -> u64 {
-        self.boxes.get(&agent).map_or(0, |mailbox| mailbox.items.len() as u64)
+    pub(crate) fn share(&self, agent: AgentId) -> Share {
+        let of = |mailbox: &Mailbox| Share {
+            messages: mailbox.items.len(),
+            bytes: mailbox.messages.bytes + mailbox.answers.bytes,
+        };
+        self.boxes.get(&agent).map_or_else(Share::default, of)
     }
 
-    /// Whether a message of that length fits. Answers always do.
-    pub(crate) fn has_room(&self, agent: AgentId, bytes: usize) -> bool {
-        self.boxes.get(&agent).is_none_or(|mailbox| {
-            mailbox.messages < MAILBOX_MESSAGES_MAX && mailbox.bytes.saturating_add(bytes) <= MAILBOX_BYTES_MAX
-        })
+    /// When the oldest message that waits for an agent was taken.
+    pub(crate) fn oldest(&self, agent: AgentId) -> Option<u64> {
+        let (_, item) = self.boxes.get(&agent)?.items.first_key_value()?;
+        Some(item.received.received)
+    }
+
+    /// Whether a message of that length fits. `peer` is the node that it comes from, if that is another one.
+    pub(crate) fn room(&self, pair: Pair, peer: Option<NodeId>, bytes: usize, bounds: &Bounds) -> Result<(), Full> {
+        let mailbox = self.boxes.get(&pair.destination);
+        let messages = mailbox.map_or_else(Share::default, |mailbox| mailbox.messages);
+        let of_source = mailbox.and_then(|mailbox| mailbox.sources.get(&pair.source)).copied().unwrap_or_default();
+        let of_peer = peer.and_then(|peer| self.peers.get(&peer)).copied().unwrap_or_default();
+        if !messages.fits(bytes, bounds.mailbox) {
+            Err(Full::Mailbox)
+        } else if !of_source.fits(bytes, bounds.pair) {
+            Err(Full::Pair)
+        } else if !of_peer.fits(bytes, bounds.peer) {
+            Err(Full::Peer)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Whether what an agent is answered fits. Its length alone counts: the stubs have counted the answers.
+    pub(crate) fn has_room_for_answer(&self, agent: AgentId, bytes: usize, bounds: &Bounds) -> bool {
+        let answers = self.boxes.get(&agent).map_or(0, |mailbox| mailbox.answers.bytes);
+        answers.saturating_add(bytes as u64) <= bounds.mailbox.bytes
     }
 
     pub(crate) fn holds(&self, pair: Pair, id: MessageId) -> bool {
@@ -126,12 +161,15 @@ impl Mailboxes {
     pub(crate) fn insert(&mut self, item: Item) -> ItemPlace {
         let place = ItemPlace { agent: item.received.letter.destination, order: self.next_order };
         self.next_order += 1;
-        self.total += 1;
+        self.total.add(item.bytes);
         self.ids.insert((item.pair(), item.received.letter.id), place);
         let mailbox = self.boxes.entry(place.agent).or_default();
         if item.is_message() {
-            mailbox.messages += 1;
-            mailbox.bytes += item.bytes;
+            mailbox.messages.add(item.bytes);
+            mailbox.sources.entry(item.received.letter.source).or_default().add(item.bytes);
+            self.peers.entry(item.received.source_node).or_default().add(item.bytes);
+        } else {
+            mailbox.answers.add(item.bytes);
         }
         if item.is_synced {
             mailbox.ready.insert(place.order);
@@ -154,13 +192,16 @@ impl Mailboxes {
         let item = mailbox.items.remove(&place.order)?;
         mailbox.ready.remove(&place.order);
         if item.is_message() {
-            mailbox.messages = mailbox.messages.saturating_sub(1);
-            mailbox.bytes = mailbox.bytes.saturating_sub(item.bytes);
+            mailbox.messages.take(item.bytes);
+            give_back(&mut mailbox.sources, item.received.letter.source, item.bytes);
+            give_back(&mut self.peers, item.received.source_node, item.bytes);
+        } else {
+            mailbox.answers.take(item.bytes);
         }
         if mailbox.items.is_empty() {
             self.boxes.remove(&place.agent);
         }
-        self.total = self.total.saturating_sub(1);
+        self.total.take(item.bytes);
         let key = (item.pair(), item.received.letter.id);
         if self.ids.get(&key) == Some(&place) {
             self.ids.remove(&key);
@@ -233,5 +274,15 @@ impl Mailboxes {
         let held =
             items.filter(|(_, item)| matches!(item.state, State::Out { client: holder, .. } if holder == client));
         held.map(|(order, _)| ItemPlace { agent, order: *order }).collect()
+    }
+}
+
+/// Lowers a share, and forgets it once nothing is left of it.
+pub(crate) fn give_back<K: Ord>(shares: &mut BTreeMap<K, Share>, whose: K, bytes: usize) {
+    if let Some(share) = shares.get_mut(&whose) {
+        share.take(bytes);
+        if share.messages == 0 {
+            shares.remove(&whose);
+        }
     }
 }

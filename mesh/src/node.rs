@@ -1,6 +1,6 @@
 //! A node: all its parts, and which of them a fact goes to.
 
-use alloc::collections::BTreeSet;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 use proto::entry::{EntryNumber, Letter, Parts};
@@ -10,10 +10,14 @@ use proto::{AgentId, Content, Header, Name, NodeId, Shape, Verified};
 
 use alloc::boxed::Box;
 
+use crate::bounds::Bounds;
 use crate::chance::Chance;
 use crate::clients::{Clients, Locals};
+use crate::clock::WallClock;
+use crate::dead::Dead;
 use crate::directory::Directory;
 use crate::effect::{Effect, Effects, Event};
+use crate::history::{History, Moment, What};
 use crate::inbox::Inbox;
 use crate::input::{HostedAgent, Input, LinkId, Options, Past, PastError, PeerSaid};
 use crate::ledger::{Ledger, Then};
@@ -22,7 +26,7 @@ use crate::mailbox::{ItemPlace, Mailboxes};
 use crate::once;
 use crate::outbox::Outbox;
 use crate::pair::Pair;
-use crate::recent::Recent;
+use crate::recent::{Asked, Recent};
 use crate::rules::Rules;
 use crate::say::Teller;
 use crate::step::Step;
@@ -49,9 +53,16 @@ pub struct Node {
     pub(crate) stubs: Stubs,
     pub(crate) inbox: Inbox,
     pub(crate) mailboxes: Mailboxes,
-    pub(crate) recent: Recent,
+    pub(crate) dead: Dead,
+    pub(crate) clock: WallClock,
+    pub(crate) history: History,
+    pub(crate) bounds: Bounds,
+    /// The journal's disk has room for what is new.
+    pub(crate) has_disk_room: bool,
+    /// What came at most once, by the node that it came from.
+    pub(crate) recent: BTreeMap<NodeId, Recent>,
     /// What left at most once, and may be answered by an ERROR.
-    pub(crate) asked: Recent,
+    pub(crate) asked: Asked,
     pub(crate) stats: Stats,
     /// When this store was made for an identity that was there before it.
     pub(crate) birth: Option<u64>,
@@ -94,8 +105,13 @@ impl Node {
             stubs: Stubs::default(),
             inbox: Inbox::default(),
             mailboxes: Mailboxes::default(),
-            recent: Recent::new(&mut chance),
-            asked: Recent::new(&mut chance),
+            dead: Dead::default(),
+            clock: WallClock::new(now),
+            history: History::default(),
+            bounds: options.bounds,
+            has_disk_room: true,
+            recent: BTreeMap::new(),
+            asked: Asked::new(&mut chance),
             chance,
             stats: Stats::default(),
             birth: None,
@@ -118,6 +134,7 @@ impl Node {
 
     fn begin(&mut self, step: &mut Step<'_>) {
         self.node_sequence = self.directory.nodes.get(&self.me.id).map_or(0, |held| held.record().sequence);
+        self.judge_clock(step);
         self.sign_node(step);
         let agents: Vec<AgentId> = self.locals.agents.keys().copied().collect();
         for agent in agents {
@@ -153,6 +170,7 @@ impl Node {
             }
             return;
         }
+        self.watch_clock(&mut step);
         for (letter, parts, teller) in core::mem::take(&mut self.postponed) {
             let _numbered: Option<()> = self.own(letter, parts, teller, &mut step);
         }
@@ -165,16 +183,18 @@ impl Node {
 
     fn dispatch(&mut self, input: Input, step: &mut Step<'_>) {
         match input {
-            Input::ClientCame { client, uid } => self.client_came(client, uid),
+            Input::ClientCame { client, uid, is_admin } => self.client_came(client, uid, is_admin),
             Input::ClientSaid { client, content } => self.client_said(client, content, step),
-            Input::ClientLeft { client } => self.client_left(client),
-            Input::ClientRoom { client, deliveries } => self.client_room(client, deliveries, step),
+            Input::ClientLeft { client } => self.client_left(client, step),
+            Input::ClientRoom { client, deliveries, bytes } => self.client_room(client, deliveries, bytes, step),
             Input::LinkUp { link, peer, dialed, record, wall } => {
                 self.link_up(Hello { link, peer, dialed, record, wall }, step);
             }
             Input::LinkDown { link } => self.link_down(link, step),
             Input::DialFailed { peer } => self.dial_failed(peer, step),
-            Input::LinkRoom { link, frames } => self.link_room(link, frames, step),
+            Input::LinkRoom { link, frames, bytes } => self.link_room(link, frames, bytes, step),
+            Input::LinkSilent { link } => self.link_silent(link, true, step),
+            Input::LinkHeard { link } => self.link_silent(link, false, step),
             Input::PeerSaid { link, said } => self.peer_said(link, said, step),
             Input::AgentMade(hosted) => self.agent_made(hosted, step),
             Input::AgentNotMade { name } => self.agent_not_made(&name, step),
@@ -182,6 +202,7 @@ impl Node {
             Input::AgentSigned(known) => self.learn_agent(known, step),
             Input::NodeSigned(known) => self.learn_node(known, step),
             Input::Stored { upto } => self.stored(upto, step),
+            Input::Disk { has_room } => self.has_disk_room = has_room,
             Input::Unreadable { entry } => self.unreadable(entry, step),
             Input::Tick => {}
             Input::Stop => self.stop(step),
@@ -227,6 +248,7 @@ impl Node {
     fn wake(&mut self, at: Mono, why: Why, step: &mut Step<'_>) {
         match why {
             Why::Repeat(pair) => self.repeat_due(pair, at, step),
+            Why::HoldEnds(pair) => self.hold_ends(pair, at, step),
             Why::SayStored(pair) => self.say_stored(pair, step),
             Why::OwnedExpires(pair, id) => self.owned_expires(pair, id, step),
             Why::ReceivedExpires(agent, order) => self.received_expires(ItemPlace { agent, order }, step),
@@ -237,8 +259,11 @@ impl Node {
             Why::OnceForgotten => self.forget_once(step),
             Why::Dial(peer) => self.dial(peer, step),
             Why::NextPrekey(agent) => self.next_prekey(agent, step),
-            Why::ErasePrekey(agent, prekey) => step.ask(Effect::ErasePrekey { agent, prekey }),
+            Why::ErasePrekey(agent, prekey) => self.erase_prekey(agent, prekey, step),
             Why::NextNodeRecord => self.sign_node(step),
+            Why::ClockSteady => self.clock_steady(at, step),
+            Why::NoteClock => self.note_clock(step),
+            Why::DeadEnd => self.dead_end(step),
         }
     }
 
@@ -300,7 +325,12 @@ impl Node {
             self.owned_lost(pair, place, step);
         } else if let Some(place) = self.mailboxes.place_of(entry) {
             step.ask(Effect::Report(Event::Lost { entry }));
+            if let Some(item) = self.mailboxes.item(place) {
+                self.history.note(Moment::of(What::Lost, &item.received.letter), step);
+            }
             self.end_item(place, proto::ErrorCode::STORAGE, step);
+        } else if let Some(grave) = self.dead.grave_of(entry) {
+            self.dead_unreadable(grave);
         }
         // Otherwise it was settled while somebody was about to read it, and nothing is lost.
     }
@@ -316,6 +346,12 @@ impl Node {
     #[must_use]
     pub fn is_timely(header: &Header, now: Now) -> bool {
         once::is_timely(header, now)
+    }
+
+    /// Whether what is kept stays within what this node may keep, with that much more.
+    pub(crate) fn fits_node(&self, bytes: usize) -> bool {
+        let kept = self.outbox.total().bytes + self.mailboxes.total().bytes + self.dead.total.bytes;
+        kept.saturating_add(self.bounds.door_bytes).saturating_add(bytes as u64) <= self.bounds.node_bytes
     }
 
     pub(crate) const fn node_id(&self) -> NodeId {
@@ -348,23 +384,29 @@ impl Node {
         let mut agents: Vec<AgentSummary> =
             self.directory.agents.keys().filter_map(|id| self.agent_summary(*id)).collect();
         agents.sort_by_key(|agent| !agent.is_local);
-        let shares = self.outbox.shares.values();
-        let (messages, bytes) =
-            shares.fold((0, 0), |(messages, bytes), share| (messages + share.messages, bytes + share.bytes));
+        let (owned, waiting) = (self.outbox.total(), self.mailboxes.total());
         Summary {
             peers: peers.collect(),
-            agents,
-            outbox_messages: messages as u64,
-            outbox_bytes: bytes as u64,
+            outbox_messages: owned.messages as u64,
+            outbox_bytes: owned.bytes,
             outbox_oldest: self.outbox.oldest(),
             awaiting: self.stubs.len() as u64,
-            mailbox_messages: self.mailboxes.total(),
+            mailbox_messages: waiting.messages as u64,
+            mailbox_bytes: waiting.bytes,
+            mailbox_oldest: agents.iter().filter_map(|agent| agent.oldest).min(),
+            dead_messages: self.dead.total.messages as u64,
+            dead_bytes: self.dead.total.bytes,
+            dead_oldest: self.dead.all.first_key_value().map(|((since, _), _)| *since),
+            is_suspended: self.clock.is_suspended(),
+            is_disk_full: !self.has_disk_room,
             stats: self.stats,
+            agents,
         }
     }
 
     fn agent_summary(&self, id: AgentId) -> Option<AgentSummary> {
         let record = self.directory.record(id)?;
+        let share = self.mailboxes.share(id);
         Some(AgentSummary {
             id,
             name: record.name.clone(),
@@ -372,7 +414,9 @@ impl Node {
             node_name: self.node_name(record.host),
             is_local: self.locals.agents.contains_key(&id),
             is_attached: self.locals.client_of(id).is_some(),
-            waiting: self.mailboxes.waiting(id),
+            waiting: share.messages as u64,
+            waiting_bytes: share.bytes,
+            oldest: self.mailboxes.oldest(id),
             capabilities: record.capabilities.clone(),
             topics: record.topics.clone(),
         })

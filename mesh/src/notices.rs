@@ -5,10 +5,11 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use proto::entry::{Entry, Place};
-use proto::limits::{FLOW_ID_MAX, RENUMBER_PAUSE};
+use proto::limits::{FLOW_ID_MAX, FULL_HEEDED_MAX, FULL_RETRY_MS, RENUMBER_PAUSE, SECOND};
 use proto::metadata::Key;
-use proto::{AgentId, Content, ErrorCode, FlowId, MessageId, Verified};
+use proto::{AgentId, Content, ErrorCode, FlowId, FlowKind, MessageId, Verified};
 
+use crate::history::{Moment, What};
 use crate::input::LinkId;
 use crate::ledger::Then;
 use crate::node::Node;
@@ -16,6 +17,7 @@ use crate::outbox::Flow;
 use crate::pair::Pair;
 use crate::rules::Rule;
 use crate::step::Step;
+use crate::timers::Why;
 
 impl Node {
     /// The destination does not keep the prekey that the last attempt was sealed to.
@@ -33,7 +35,36 @@ impl Node {
         if let Some(out) = self.outbox.pairs.get_mut(&pair) {
             out.refused = current;
         }
+        if let Some(owned) = self.outbox.find(pair, id) {
+            let moment = Moment::of(What::HeardOldPrekey, &owned.letter).code(ErrorCode::PREKEY);
+            self.history.note(moment, step);
+        }
         self.fetch(link, pair.destination, step);
+    }
+
+    /// The destination has no room for the message that is next in order. What follows it waits with it.
+    fn heard_full(&mut self, pair: Pair, id: MessageId, retry_after_ms: u32, step: &mut Step<'_>) {
+        let Some(place) = self.outbox.place(pair, id) else { return };
+        let Some(out) = self.outbox.pairs.get_mut(&pair) else { return };
+        let Some(flow) = out.flows.front_mut().filter(|flow| flow.id == place.flow) else { return };
+        // It counts for the lowest one alone, and once for each attempt.
+        if flow.floor() != place.sequence {
+            return;
+        }
+        let Some(owned) = flow.owned.get_mut(&place.sequence).filter(|owned| owned.may_hear_full) else { return };
+        owned.may_hear_full = false;
+        self.history.note(Moment::of(What::HeardFull, &owned.letter).code(ErrorCode::FULL), step);
+        flow.rewind();
+        let advice = u64::from(retry_after_ms.max(FULL_RETRY_MS)) * (SECOND / 1000);
+        let until = step.now.mono.after(advice.min(FULL_HEEDED_MAX));
+        if let Some(before) = out.held.replace(until) {
+            self.timers.clear(before, Why::HoldEnds(pair));
+        }
+        if let Some(at) = out.repeat.take() {
+            self.timers.clear(at, Why::Repeat(pair));
+        }
+        self.timers.set(until, Why::HoldEnds(pair));
+        self.stats.heard_full += 1;
     }
 
     /// Another prekey of a destination is known: what was sealed to the old one is sealed again.
@@ -64,10 +95,10 @@ impl Node {
         out.renumbered = Some(step.now.mono);
         let above = out.newest.max(Some(newest));
         let Some(id) = pair.flow_above(above, step.wall(), &mut self.chance) else { return };
-        self.renumber(pair, id);
+        self.renumber(pair, id, step);
     }
 
-    fn renumber(&mut self, pair: Pair, id: FlowId) {
+    fn renumber(&mut self, pair: Pair, id: FlowId, step: &Step<'_>) {
         let with_again = self.rules.hold(Rule::RenumberAboveWithAgain);
         let Some(out) = self.outbox.pairs.get_mut(&pair) else { return };
         let flows = core::mem::take(&mut out.flows);
@@ -85,6 +116,7 @@ impl Node {
             owned.moved = Some(self.ledger.put(&Entry::Moved(owned.entry, place)));
             self.ledger.then(Then::Sendable(pair, id, place.sequence));
             self.outbox.moved(pair, owned.letter.id, place);
+            self.history.note(Moment::of(What::Renumbered, &owned.letter), step);
             flow.owned.insert(place.sequence, owned);
             flow.next += 1;
         }
@@ -116,7 +148,9 @@ impl Node {
         let owned = self.pair_of(ours, theirs, header.id());
         match (owned, error.code) {
             (Some(pair), ErrorCode::PREKEY) => self.prekey_refused(pair, header.id(), link, step),
-            // How a full destination is heard is not built yet; the repeat comes in its time.
+            (Some(pair), ErrorCode::FULL) if pair.kind == FlowKind::Messages => {
+                self.heard_full(pair, header.id(), error.retry_after_ms, step);
+            }
             (Some(_), _) => self.stats.ignored += 1,
             (None, code) => {
                 if code == ErrorCode::PREKEY {

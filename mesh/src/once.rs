@@ -10,9 +10,11 @@ use proto::{
 };
 
 use crate::effect::{Effect, Notes, Outgoing};
+use crate::history::{Moment, What};
 use crate::input::{ClientId, LinkId, Load};
 use crate::node::Node;
 use crate::pair::Pair;
+use crate::recent::Recent;
 use crate::rules::Rule;
 use crate::say::{Asked, Failure};
 use crate::step::Step;
@@ -44,11 +46,14 @@ impl Node {
         }
         let draft = self.once_draft(&header, step);
         let notes = Notes { expiry, ..Notes::default() };
-        let load = Load::Here(Parts { metadata: content.metadata, body: content.body });
+        let parts = Parts { metadata: content.metadata, body: content.body };
+        let bytes = parts.bytes();
+        let load = Load::Here(parts);
         self.stats.once += 1;
+        self.history.note_once(Moment::of_draft(What::Accepted, &draft).bytes(bytes), step);
         if self.locals.agents.contains_key(&destination) {
             let notes = Notes { hops: Some(0), ..notes };
-            return self.deliver_once(draft, notes, load, self.node_id(), step);
+            return self.deliver_once(draft, notes, (load, bytes), self.node_id(), step);
         }
         let record = self.directory.record(destination);
         let record = record.ok_or(Failure::new(ErrorCode::OFFLINE, "no such agent is known here"))?;
@@ -60,9 +65,10 @@ impl Node {
         if self.links.room(link) == 0 {
             return Err(Failure::full("the link to the agent's node has no room now"));
         }
-        self.links.take_room(link);
+        self.links.take_room(link, bytes);
         self.await_notice(&draft, step);
-        let outgoing = Box::new(Outgoing { draft, notes, load });
+        self.history.note_once(Moment::of_draft(What::Sent, &draft).bytes(bytes), step);
+        let outgoing = Box::new(Outgoing { draft, notes, load, bytes });
         step.ask(Effect::Send { link, outgoing, seal_to: Some(prekey) });
         Ok(())
     }
@@ -88,19 +94,20 @@ impl Node {
         &mut self,
         draft: Draft,
         notes: Notes,
-        load: Load,
+        (load, bytes): (Load, usize),
         node: NodeId,
         step: &mut Step<'_>,
     ) -> Result<(), Failure> {
         let offline = Failure::new(ErrorCode::OFFLINE, "the agent is not attached");
         let client = self.locals.client_of(draft.destination).ok_or(offline)?;
-        if !self.clients.take_room(client) {
+        if !self.clients.take_room(client, bytes) {
             return Err(Failure::full("the agent does not read what it has"));
         }
+        self.history.note_once(Moment::of_draft(What::Delivered, &draft).bytes(bytes), step);
         let notes = Notes { expiry: notes.expiry, hops: notes.hops, ..self.proved(draft.source, node) };
         let notes = Notes { received: Some(step.wall()), ..notes };
         let draft = Draft { hops: 0, ..draft };
-        let outgoing = Box::new(Outgoing { draft, notes, load });
+        let outgoing = Box::new(Outgoing { draft, notes, load, bytes });
         step.ask(Effect::Tell { client, outgoing, is_delivery: true });
         Ok(())
     }
@@ -128,8 +135,10 @@ impl Node {
         let hops = header.initial_ttl().saturating_sub(header.ttl());
         let draft = Draft { timestamp: header.timestamp(), ..self.once_draft(&header, step) };
         let notes = Notes { expiry: content.metadata.expiry(), hops: Some(hops), ..Notes::default() };
-        let load = Load::Here(Parts { metadata: content.metadata, body: content.body });
-        if let Err(failure) = self.deliver_once(draft, notes, load, node, step)
+        let parts = Parts { metadata: content.metadata, body: content.body };
+        let bytes = parts.bytes();
+        self.history.note_once(Moment::of_header(What::Received, &header).bytes(bytes), step);
+        if let Err(failure) = self.deliver_once(draft, notes, (Load::Here(parts), bytes), node, step)
             && header.message_type() == MessageType::Request
         {
             let pair = Pair::messages(header.source(), header.destination());
@@ -141,10 +150,12 @@ impl Node {
         if !self.rules.hold(Rule::OnceRemembered) {
             return true;
         }
-        let was_empty = self.recent.is_empty();
+        let node = self.directory.host(header.source()).unwrap_or(NodeId::new(header.source()));
+        let recent = self.recent.entry(node).or_insert_with(|| Recent::new(&mut self.chance));
+        let was_empty = recent.is_empty();
         let message_type = header.message_type() as u8;
-        let tag = self.recent.tag(header.source(), header.destination(), message_type, header.id());
-        let is_new = self.recent.add(header.timestamp(), tag, step.now.mono);
+        let tag = recent.tag(header.source(), header.destination(), message_type, header.id());
+        let is_new = recent.add(header.timestamp(), tag, step.now.mono);
         if !is_new {
             self.stats.stale += 1;
         } else if was_empty {
@@ -154,10 +165,13 @@ impl Node {
     }
 
     pub(crate) fn forget_once(&mut self, step: &Step<'_>) {
-        let next = [self.recent.forget(step.now.mono), self.asked.forget(step.now.mono)];
-        for next in next.into_iter().flatten() {
+        let now = step.now.mono;
+        let next = self.recent.values_mut().map(|recent| recent.forget(now)).chain([self.asked.forget(now)]);
+        for next in next.flatten() {
             self.timers.set(next, Why::OnceForgotten);
         }
+        // A low-water mark that is older than anything timely says nothing any more.
+        self.recent.retain(|_, recent| !recent.is_empty());
     }
 
     /// An agent, or a client that is none, asks whether somebody is there.
@@ -209,7 +223,7 @@ impl Node {
             last: false,
         };
         let notes = Notes { hops: Some(hops), ..self.proved(source, node) };
-        let outgoing = Box::new(Outgoing { draft, notes, load: Load::Here(Parts::default()) });
+        let outgoing = Box::new(Outgoing { draft, notes, load: Load::Here(Parts::default()), bytes: 0 });
         step.ask(Effect::Tell { client: asked.client, outgoing, is_delivery: false });
     }
 
@@ -250,16 +264,14 @@ impl Node {
     /// An ERROR about this counts for as long as anybody would wait for it.
     fn await_notice(&mut self, draft: &Draft, step: &Step<'_>) {
         let was_empty = self.asked.is_empty();
-        let tag = self.asked.tag(draft.source, draft.destination, 0, draft.id);
-        // One timestamp for all: an id that is asked about again is the same question.
-        if self.asked.add(u64::MAX, tag, step.now.mono) && was_empty {
+        self.asked.add(draft.source, draft.destination, draft.id, step.now.mono);
+        if was_empty {
             self.timers.set(step.now.mono.after(ONCE_MEMORY), Why::OnceForgotten);
         }
     }
 
     fn heard_of(&mut self, ours: AgentId, theirs: AgentId, id: MessageId) -> bool {
-        let tag = self.asked.tag(ours, theirs, 0, id);
-        self.asked.remove(u64::MAX, tag)
+        self.asked.remove(ours, theirs, id)
     }
 
     /// An ERROR about something that went at most once: whoever asked hears of it, once.

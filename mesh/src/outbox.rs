@@ -4,9 +4,13 @@
 use alloc::collections::{BTreeMap, VecDeque};
 
 use proto::entry::{EntryNumber, Letter, Parts, Place};
-use proto::limits::{OUTBOX_BYTES_MAX, OUTBOX_MESSAGES_MAX, PAIRS_MAX};
-use proto::{AgentId, FlowId, MessageId};
+use proto::limits::{
+    ANSWERS_OWED_BYTES_MAX, ANSWERS_OWED_MAX, ANSWERS_OWED_NODE_BYTES_MAX, ANSWERS_OWED_NODE_MAX, PAIRS_MAX,
+};
+use proto::{AgentId, FlowId, FlowKind, MessageId, NodeId};
 
+use crate::bounds::{Bounds, Full, Share};
+use crate::mailbox::give_back;
 use crate::pair::Pair;
 use crate::say::Teller;
 use crate::time::Mono;
@@ -18,6 +22,8 @@ pub(crate) struct Owned {
     pub(crate) entry: EntryNumber,
     /// The entry that says it was renumbered.
     pub(crate) moved: Option<EntryNumber>,
+    /// The entry that says it was put back.
+    pub(crate) revived: Option<EntryNumber>,
     pub(crate) bytes: usize,
     /// What was said, until the first attempt has left or had to wait.
     pub(crate) parts: Option<Parts>,
@@ -25,12 +31,52 @@ pub(crate) struct Owned {
     /// It was synced once, and so accepted. A new place makes it wait for the disk again.
     pub(crate) is_accepted: bool,
     pub(crate) has_left: bool,
+    /// Attempts in this run.
+    pub(crate) attempts: u32,
     pub(crate) sent: Option<Mono>,
+    /// A 4009 counts once for each attempt.
+    pub(crate) may_hear_full: bool,
+    /// The node that hosts the destination, as it was when this was taken over.
+    pub(crate) host: Option<NodeId>,
     /// The prekey that the last attempt was sealed to.
     pub(crate) sealed_to: Option<[u8; 32]>,
     pub(crate) teller: Option<Teller>,
     /// When its expiry is looked at.
     pub(crate) expires: Mono,
+}
+
+impl Owned {
+    /// A message that lies on disk, and may have left before.
+    pub(crate) const fn of(letter: Letter, entry: EntryNumber, bytes: usize, expires: Mono) -> Self {
+        Self {
+            letter,
+            entry,
+            moved: None,
+            revived: None,
+            bytes,
+            parts: None,
+            is_synced: false,
+            is_accepted: true,
+            has_left: true,
+            attempts: 0,
+            may_hear_full: false,
+            host: None,
+            sent: None,
+            sealed_to: None,
+            teller: None,
+            expires,
+        }
+    }
+
+    /// All entries that speak of it.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = EntryNumber> {
+        core::iter::once(self.entry).chain(self.notes())
+    }
+
+    /// Those of them that go when it becomes a dead letter.
+    pub(crate) fn notes(&self) -> impl Iterator<Item = EntryNumber> {
+        self.moved.into_iter().chain(self.revived)
+    }
 }
 
 /// One numbering.
@@ -103,6 +149,8 @@ pub(crate) struct OutPair {
     pub(crate) refused: Option<[u8; 32]>,
     /// What STORED usually takes, in ns.
     pub(crate) usual: u64,
+    /// The destination is full; until then nothing leaves.
+    pub(crate) held: Option<Mono>,
 }
 
 impl OutPair {
@@ -115,6 +163,7 @@ impl OutPair {
             renumbered: None,
             refused: None,
             usual: proto::limits::SECOND / 10,
+            held: None,
         }
     }
 
@@ -134,26 +183,37 @@ impl OutPair {
     }
 }
 
-/// How much one agent has here.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Share {
-    pub(crate) messages: usize,
-    pub(crate) bytes: usize,
-}
-
 /// All that is owned.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
     pub(crate) pairs: BTreeMap<Pair, OutPair>,
     places: BTreeMap<(Pair, MessageId), Place>,
-    pub(crate) shares: BTreeMap<AgentId, Share>,
+    /// What each agent of this node has here.
+    shares: BTreeMap<AgentId, Share>,
+    total: Share,
+    /// Answers to each agent, and to the agents of each node.
+    answers: BTreeMap<Pair, Share>,
+    answers_to: BTreeMap<NodeId, Share>,
 }
 
 impl Outbox {
+    pub(crate) const fn total(&self) -> Share {
+        self.total
+    }
+
     /// Whether an agent may have that much more. Answers are not held back by it.
-    pub(crate) fn has_room(&self, agent: AgentId, bytes: usize) -> bool {
+    pub(crate) fn room(&self, agent: AgentId, bytes: usize, bounds: &Bounds) -> Result<(), Full> {
         let share = self.shares.get(&agent).copied().unwrap_or_default();
-        share.messages < OUTBOX_MESSAGES_MAX && share.bytes.saturating_add(bytes) <= OUTBOX_BYTES_MAX
+        if share.fits(bytes, bounds.outbox) { Ok(()) } else { Err(Full::Outbox) }
+    }
+
+    /// Whether so many answers to an agent, or to its node, are not stored there that it has to fetch them first.
+    pub(crate) fn owes_too_much(&self, answers: Pair, node: NodeId) -> bool {
+        let beyond = |share: Option<&Share>, messages: usize, bytes: usize| {
+            share.is_some_and(|share| share.messages >= messages || share.bytes >= bytes as u64)
+        };
+        beyond(self.answers.get(&answers), ANSWERS_OWED_MAX, ANSWERS_OWED_BYTES_MAX)
+            || beyond(self.answers_to.get(&node), ANSWERS_OWED_NODE_MAX, ANSWERS_OWED_NODE_BYTES_MAX)
     }
 
     /// Whether there is room for another pair. Settled ones make way.
@@ -176,9 +236,7 @@ impl Outbox {
 
     /// Puts a message at its place. What held that place before is given back.
     pub(crate) fn insert(&mut self, pair: Pair, place: Place, owned: Owned) -> Option<Owned> {
-        let share = self.shares.entry(pair.source).or_default();
-        share.messages += 1;
-        share.bytes += owned.bytes;
+        self.count(pair, &owned);
         self.places.insert((pair, owned.letter.id), place);
         let out = self.pairs.entry(pair).or_insert_with(OutPair::new);
         out.newest = out.newest.max(Some(place.flow));
@@ -194,14 +252,30 @@ impl Outbox {
     pub(crate) fn remove(&mut self, pair: Pair, place: Place) -> Option<Owned> {
         let owned = self.pairs.get_mut(&pair)?.flow(place.flow)?.remove(place.sequence)?;
         self.places.remove(&(pair, owned.letter.id));
-        if let Some(share) = self.shares.get_mut(&pair.source) {
-            share.messages = share.messages.saturating_sub(1);
-            share.bytes = share.bytes.saturating_sub(owned.bytes);
-            if share.messages == 0 {
-                self.shares.remove(&pair.source);
+        self.total.take(owned.bytes);
+        match (pair.kind, owned.host) {
+            (FlowKind::Messages, _) => give_back(&mut self.shares, pair.source, owned.bytes),
+            (FlowKind::Answers, host) => {
+                give_back(&mut self.answers, pair, owned.bytes);
+                if let Some(host) = host {
+                    give_back(&mut self.answers_to, host, owned.bytes);
+                }
             }
         }
         Some(owned)
+    }
+
+    fn count(&mut self, pair: Pair, owned: &Owned) {
+        self.total.add(owned.bytes);
+        match (pair.kind, owned.host) {
+            (FlowKind::Messages, _) => self.shares.entry(pair.source).or_default().add(owned.bytes),
+            (FlowKind::Answers, host) => {
+                self.answers.entry(pair).or_default().add(owned.bytes);
+                if let Some(host) = host {
+                    self.answers_to.entry(host).or_default().add(owned.bytes);
+                }
+            }
+        }
     }
 
     /// The oldest timestamp of what is owned.

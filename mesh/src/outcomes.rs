@@ -6,7 +6,9 @@ use proto::entry::{Letter, Parts, Received};
 use proto::limits::ANSWER_LIFE;
 use proto::{AgentId, ContentType, ErrorCode, MessageId, MessageType, Metadata, NodeId};
 
+use crate::dead::{Corpse, Home};
 use crate::effect::Effect;
+use crate::history::{Moment, What};
 use crate::mailbox::ItemPlace;
 use crate::node::Node;
 use crate::pair::Pair;
@@ -19,20 +21,47 @@ use crate::timers::Why;
 impl Node {
     /// Ends an item that was not handled.
     pub(crate) fn end_item(&mut self, place: ItemPlace, code: ErrorCode, step: &mut Step<'_>) {
-        let Some(item) = self.drop_item(place) else { return };
+        let Some(item) = self.take_item(place) else { return };
         let letter = item.received.letter;
-        self.stats.expired += 1;
-        if item.is_message() && !letter.handled_wanted && !item.is_synced {
-            // Nobody was told that it was accepted: its sender hears that it never will be.
-            self.end_untaken(&letter, code, item.teller, step);
-        } else if !item.is_message() || !letter.handled_wanted {
-            self.report_untold(letter.source, letter.destination, letter.id, code, step);
+        let (asker, answerer, id) = (letter.destination, letter.source, letter.id);
+        let is_told = if !item.is_message() && code == ErrorCode::STORAGE {
+            // The outcome is lost; that there was one is not.
+            self.outcome_lost(asker, answerer, id, step)
+        } else if !item.is_message() {
+            self.drop_stub(asker, answerer, id);
+            false
+        } else if !letter.handled_wanted {
+            // If nobody was told that it was accepted, its sender hears that it never will be.
+            !item.is_synced && self.end_untaken(&letter, code, item.teller, step)
         } else if self.locals.agents.contains_key(&letter.source) {
             self.end_by_ourselves(letter.source, letter.destination, letter.id, letter.content_type, code, step);
+            true
         } else {
             self.send_error(&letter, code, step);
+            true
+        };
+        // What was given up is kept, whoever was told: somebody may mend the agent and put it back.
+        let is_kept = code == ErrorCode::GIVEN_UP || (!is_told && self.rules.hold(Rule::UntoldBecomesDead));
+        let is_lost = code == ErrorCode::STORAGE;
+        if is_kept {
+            let home = if is_lost { Home::Nowhere } else { Home::Mailbox(item.received) };
+            let node = item.received.source_node;
+            let peer = (node != self.node_id()).then_some(node);
+            let corpse = Corpse { letter, code, bytes: item.bytes, home, peer };
+            self.bury(corpse, (!is_lost).then_some(item.entry), Parts::default(), step);
+        }
+        if is_lost || !is_kept {
+            self.ledger.forget(item.entry);
         }
         self.pump_mailbox(place.agent, step);
+    }
+
+    /// The answer that an agent waits for cannot be read back. Whether somebody waited.
+    fn outcome_lost(&mut self, asker: AgentId, answerer: AgentId, id: MessageId, step: &mut Step<'_>) -> bool {
+        let Some(awaited) = self.stubs.find(asker, answerer, id) else { return false };
+        awaited.has_outcome = false;
+        self.end_by_ourselves(asker, answerer, id, ContentType::None, ErrorCode::STORAGE, step);
+        true
     }
 
     /// Tells the sender of a message how it ended, in the answers' flow.
@@ -109,8 +138,14 @@ impl Node {
         };
         if !is_wanted {
             self.stats.unwanted_answers += 1;
+            if letter.message_type == MessageType::Error && self.rules.hold(Rule::UntoldBecomesDead) {
+                self.bury_error(letter, parts, source_node, step);
+            }
             return;
         }
+        let (letter, parts) = self.fit_answer(letter, parts);
+        let bytes = parts.bytes();
+        self.history.note(Moment::of(What::Outcome, &letter).bytes(bytes), step);
         if self.rules.hold(Rule::OutcomeSettles) {
             self.settle_by_outcome(Pair::messages(asker, answerer), id, step);
         }
@@ -122,6 +157,27 @@ impl Node {
         self.keep(received, parts, teller, step);
     }
 
+    /// An answer whose bytes find no room is told to be so.
+    fn fit_answer(&self, letter: Letter, parts: Parts) -> (Letter, Parts) {
+        let bytes = parts.bytes();
+        let is_response = letter.message_type == MessageType::Response;
+        let fits = self.mailboxes.has_room_for_answer(letter.destination, bytes, &self.bounds) && self.fits_node(bytes);
+        if !is_response || fits {
+            return (letter, parts);
+        }
+        let content_type = error_encoding(letter.content_type);
+        let parts = error_parts(ErrorCode::FULL, letter.id, content_type);
+        (Letter { message_type: MessageType::Error, content_type, ..letter }, parts)
+    }
+
+    /// The end of a message that nobody waits for any more, as another node tells it.
+    fn bury_error(&mut self, letter: Letter, parts: Parts, node: NodeId, step: &mut Step<'_>) {
+        let code = ErrorBody::read(letter.content_type, &parts.body).map_or(ErrorCode::SERVER, |error| error.code);
+        let peer = (node != self.node_id()).then_some(node);
+        let corpse = Corpse { letter, code, bytes: parts.bytes(), home: Home::Nowhere, peer };
+        self.bury(corpse, None, parts, step);
+    }
+
     pub(crate) fn drop_stub(&mut self, asker: AgentId, answerer: AgentId, id: MessageId) {
         if let Some(awaited) = self.stubs.remove(asker, answerer, id) {
             self.timers.clear(awaited.ends, Why::StubEnds(asker, answerer, id));
@@ -131,6 +187,10 @@ impl Node {
 
     /// An end that was awaited long enough.
     pub(crate) fn stub_ends(&mut self, asker: AgentId, answerer: AgentId, id: MessageId, step: &mut Step<'_>) {
+        if self.clock.is_suspended() {
+            // Looked at again when the clock is trusted.
+            return;
+        }
         let Some(awaited) = self.stubs.find(asker, answerer, id).filter(|awaited| !awaited.has_outcome) else { return };
         let due = awaited.stub.expiry.saturating_add(proto::limits::OUTCOME_WAIT);
         if due > step.wall() {

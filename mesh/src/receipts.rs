@@ -7,11 +7,12 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use proto::control::ErrorBody;
 use proto::entry::{Parts, Place};
-use proto::limits::{EXPIRY_AHEAD_MAX, MARK_MARGIN, PAIRS_MAX, REPEAT_PAUSE};
+use proto::limits::{EXPIRY_AHEAD_MAX, FULL_RETRY_MS, FULL_RETRY_MS_MAX, MARK_MARGIN, REPEAT_PAUSE};
 use proto::{
     ContentType, Draft, ErrorCode, FlowId, FlowKind, Header, MessageId, MessageType, NodeId, Receipt, Sequence, Shape,
 };
 
+use crate::bounds::Full;
 use crate::effect::{Effect, Notes, Outgoing};
 use crate::input::{LinkId, Load};
 use crate::node::Node;
@@ -42,7 +43,9 @@ impl Node {
             if state.keep_until == 0 {
                 state.keep_until = step.wall().saturating_add(EXPIRY_AHEAD_MAX + MARK_MARGIN);
             }
-            self.ledger.marks.insert(pair);
+            if self.inbox.flows.mark(&pair) || pair.kind == FlowKind::Answers {
+                self.ledger.marks.insert(pair);
+            }
         } else {
             self.say_stored(pair, step);
         }
@@ -76,8 +79,8 @@ impl Node {
         let id = state.newest.unwrap_or(MessageId::new(0));
         let draft = Draft { id, sequence: Sequence::new(place.sequence), ..signed(pair, Shape::Stored, hops, step) };
         let notes = Notes { flow_id: Some(place.flow), ..Notes::default() };
-        self.links.take_room(link);
-        let outgoing = Box::new(Outgoing { draft, notes, load: Load::Here(Parts::default()) });
+        self.links.take_room(link, 0);
+        let outgoing = Box::new(Outgoing { draft, notes, load: Load::Here(Parts::default()), bytes: 0 });
         step.ask(Effect::Send { link, outgoing, seal_to: None });
     }
 
@@ -114,10 +117,8 @@ impl Node {
         };
         let pair = Pair { source: header.source(), destination: header.destination(), kind };
         if !is_once {
-            if self.inbox.flows.len() >= PAIRS_MAX && !self.inbox.flows.contains_key(&pair) {
-                return;
-            }
-            let state = self.inbox.flows.entry(pair).or_default();
+            self.make_flow(pair);
+            let Some(state) = self.inbox.flows.get_mut(&pair) else { return };
             if state.prekey_said.is_some_and(|said| step.now.mono.since(said) < REPEAT_PAUSE) {
                 return;
             }
@@ -126,17 +127,43 @@ impl Node {
         self.say_notice(pair, header.id(), ErrorCode::PREKEY, Notes::default(), step);
     }
 
+    /// There is no room for the message that is next in order. It stays with its source, and so does all that follows it.
+    pub(crate) fn say_full(&mut self, pair: Pair, id: MessageId, full: Full, step: &mut Step<'_>) {
+        self.stats.said_full += 1;
+        self.drop_early(pair, u32::MAX);
+        let is_there = self.locals.client_of(pair.destination).is_some();
+        let Some(state) = self.inbox.flows.get_mut(&pair) else { return };
+        if state.full_said.is_some_and(|said| step.now.mono.since(said) < REPEAT_PAUSE) {
+            return;
+        }
+        state.full_said = Some(step.now.mono);
+        // Whoever reads makes room soon; whoever is away may stay away.
+        let next = state.full_retry.saturating_mul(2).clamp(FULL_RETRY_MS, FULL_RETRY_MS_MAX);
+        state.full_retry = if is_there { FULL_RETRY_MS } else { next };
+        let error = ErrorBody {
+            code: ErrorCode::FULL,
+            message: full.words().into(),
+            original: id,
+            retry_after_ms: state.full_retry,
+        };
+        self.say_error(pair, &error, Notes::default(), step);
+    }
+
     /// Says an ERROR without a place, in the name of an agent of this node. It ends nothing and may get lost.
     pub(crate) fn say_notice(&mut self, pair: Pair, id: MessageId, code: ErrorCode, notes: Notes, step: &mut Step<'_>) {
+        let error = ErrorBody { code, message: notice_in_words(code).into(), original: id, retry_after_ms: 0 };
+        self.say_error(pair, &error, notes, step);
+    }
+
+    fn say_error(&mut self, pair: Pair, error: &ErrorBody, notes: Notes, step: &mut Step<'_>) {
         let Some(link) = self.directory.host(pair.source).and_then(|host| self.links.to(host)) else { return };
         if self.links.room(link) == 0 {
             return;
         }
-        let error = ErrorBody { code, message: notice_in_words(code).into(), original: id, retry_after_ms: 0 };
         let body = error.write(ContentType::MessagePack);
         let draft = Draft {
             message_type: MessageType::Error,
-            id,
+            id: error.original,
             content_type: ContentType::MessagePack,
             ..signed(pair, Shape::Notice, self.hops, step)
         };
@@ -144,9 +171,10 @@ impl Node {
     }
 
     pub(crate) fn send_signed(&mut self, link: LinkId, draft: Draft, notes: Notes, body: Bytes, step: &mut Step<'_>) {
-        self.links.take_room(link);
+        let bytes = body.len();
+        self.links.take_room(link, bytes);
         let load = Load::Here(Parts { metadata: proto::Metadata::default(), body });
-        step.ask(Effect::Send { link, outgoing: Box::new(Outgoing { draft, notes, load }), seal_to: None });
+        step.ask(Effect::Send { link, outgoing: Box::new(Outgoing { draft, notes, load, bytes }), seal_to: None });
     }
 }
 

@@ -33,9 +33,25 @@ impl Node {
     ) {
         let Some(local) = self.locals.agents.get_mut(&agent) else { return };
         local.prekey = Some((public, not_after));
+        local.prekeys.insert(id);
         let erase = step.now.when(not_after.saturating_add(PREKEY_ERASURE_DELAY));
         self.timers.set(erase, Why::ErasePrekey(agent, id));
         self.sign_agent(agent, step);
+    }
+
+    /// The secret half of a prekey has done its time.
+    pub(crate) fn erase_prekey(&mut self, agent: AgentId, prekey: PrekeyId, step: &mut Step<'_>) {
+        if self.locals.agents.get_mut(&agent).is_some_and(|local| local.prekeys.remove(&prekey)) {
+            step.ask(Effect::ErasePrekey { agent, prekey });
+        }
+    }
+
+    /// All that are kept go at once.
+    pub(crate) fn erase_prekeys(&mut self, agent: AgentId, step: &mut Step<'_>) {
+        let kept = self.locals.agents.get_mut(&agent).map(|local| core::mem::take(&mut local.prekeys));
+        for prekey in kept.unwrap_or_default() {
+            step.ask(Effect::ErasePrekey { agent, prekey });
+        }
     }
 
     pub(crate) fn sign_agent(&mut self, agent: AgentId, step: &mut Step<'_>) {

@@ -97,6 +97,16 @@ rules! {
     OnceStale,
     /// A clean stop notes what was delivered and not acknowledged.
     DeliveredNotedAtCleanStop,
+    /// A store that was born anew marks all that lies in its mailboxes.
+    RebornMarksMailbox,
+    /// After too many failed deliveries a message ends.
+    TooManyFailuresEnd,
+    /// What no agent can be told becomes a dead letter.
+    UntoldBecomesDead,
+    /// After a jump of the clock nothing expires.
+    JumpSuspendsExpiry,
+    /// A step back of the clock erases the prekeys from before it.
+    StepBackErasesPrekeys,
 }
 
 /// Which rules hold: all of them, but in a test build that leaves one out.

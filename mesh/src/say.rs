@@ -151,8 +151,9 @@ impl Node {
     }
 
     pub(crate) fn tell_own(&mut self, client: ClientId, draft: Draft, body: Bytes, step: &mut Step<'_>) {
+        let bytes = body.len();
         let load = Load::Here(Parts { metadata: proto::Metadata::default(), body });
-        let outgoing = Box::new(Outgoing { draft, notes: Notes::default(), load });
+        let outgoing = Box::new(Outgoing { draft, notes: Notes::default(), load, bytes });
         step.ask(Effect::Tell { client, outgoing, is_delivery: false });
     }
 }

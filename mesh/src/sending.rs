@@ -9,7 +9,9 @@ use proto::limits::{RETRY_MAX, RETRY_MIN, RETRY_USUAL_TIMES, WINDOW_BYTES, WINDO
 use proto::{Content, Draft, ErrorCode, FlowId, MessageId, NodeId, Receipt, Sequence};
 
 use crate::effect::{Effect, Notes, Outgoing};
+use crate::history::{Moment, What};
 use crate::input::Load;
+use crate::dead::{Corpse, Home};
 use crate::ledger::Then;
 use crate::node::Node;
 use crate::outbox::{Flow, OutPair, Owned};
@@ -50,24 +52,20 @@ impl Node {
         let Entry::Owned { parts, .. } = entry else { return None };
         let early = !self.rules.hold(Rule::AttemptAfterSync);
         let owned = Owned {
-            letter,
-            entry: number,
-            moved: None,
-            bytes,
             parts: Some(parts),
             is_synced: early,
             is_accepted: false,
             // What carries AGAIN may have left in an earlier life.
             has_left: letter.again,
-            sent: None,
-            sealed_to: None,
+            host: self.directory.host(letter.destination),
             teller,
-            expires: step.now.when(letter.expiry),
+            ..Owned::of(letter, number, bytes, step.now.when(letter.expiry))
         };
         self.timers.set(owned.expires, Why::OwnedExpires(pair, letter.id));
         self.outbox.insert(pair, place, owned);
         self.ledger.then(Then::Sendable(pair, place.flow, place.sequence));
         self.stats.accepted += 1;
+        self.history.note(Moment::of(What::Accepted, &letter).bytes(bytes), step);
         if early {
             self.pump(pair, step);
         }
@@ -76,7 +74,7 @@ impl Node {
 
     /// The next place of a pair. Numbering begins anew with the first message after each start, and at the end of
     /// the numbers.
-    fn next_place(&mut self, pair: Pair, wall: u64) -> Option<Place> {
+    pub(crate) fn next_place(&mut self, pair: Pair, wall: u64) -> Option<Place> {
         let keep_numbering = !self.rules.hold(Rule::NewFlowPerStart);
         let out = self.outbox.pairs.entry(pair).or_insert_with(OutPair::new);
         let goes_on = out.flows.back().is_some_and(|flow| flow.next < u32::MAX && (out.is_open || keep_numbering));
@@ -127,6 +125,9 @@ impl Node {
         let hops = self.hops;
         let Some(out) = self.outbox.pairs.get_mut(&pair) else { return };
         out.turn();
+        if out.held.is_some() && which == Which::Next {
+            return;
+        }
         if out.refused == Some(prekey) {
             if !out.is_empty() {
                 self.arm_repeat(pair, step);
@@ -139,7 +140,7 @@ impl Node {
         for flow in out.flows.iter_mut().take(flows) {
             let room = self.links.room(link);
             let batch = match which {
-                Which::Next => next_attempts(flow, room, &mut has_more),
+                Which::Next => next_attempts(flow, room, self.links.room_bytes(link), &mut has_more),
                 Which::Floor => floor_attempt(flow, room),
             };
             let floor = floor_of(flow, rules);
@@ -147,6 +148,9 @@ impl Node {
                 let Some(owned) = flow.owned.get_mut(&sequence) else { continue };
                 let outgoing = attempt(owned, Place { flow: flow.id, sequence }, floor, pair, hops);
                 owned.has_left = true;
+                owned.may_hear_full = true;
+                owned.attempts = owned.attempts.saturating_add(1);
+                self.history.note(Moment::of(What::Sent, &owned.letter).attempt(owned.attempts), step);
                 owned.sent = Some(step.now.mono);
                 owned.sealed_to = Some(prekey);
                 flow.highest_sent = flow.highest_sent.max(sequence);
@@ -154,7 +158,7 @@ impl Node {
                     flow.in_flight += 1;
                     flow.bytes_in_flight += owned.bytes;
                 }
-                self.links.take_room(link);
+                self.links.take_room(link, owned.bytes);
                 step.ask(Effect::Send { link, outgoing: Box::new(outgoing), seal_to: Some(prekey) });
                 sent += 1;
             }
@@ -185,9 +189,33 @@ impl Node {
     /// The time for a repeat has come, if it is the one that was set last.
     pub(crate) fn repeat_due(&mut self, pair: Pair, at: crate::Mono, step: &mut Step<'_>) {
         let Some(out) = self.outbox.pairs.get_mut(&pair) else { return };
-        if out.repeat == Some(at) {
-            out.repeat = None;
+        if out.repeat != Some(at) {
+            return;
+        }
+        out.repeat = None;
+        if self.directory.host(pair.destination).is_some_and(|host| self.links.is_silent(host)) {
+            // What was sent is still on its way below us; a repeat would only lie behind it.
+            self.arm_repeat(pair, step);
+        } else {
             self.repeat(pair, step);
+        }
+    }
+
+    /// The destination has had its time to make room.
+    pub(crate) fn hold_ends(&mut self, pair: Pair, at: crate::Mono, step: &mut Step<'_>) {
+        if self.outbox.pairs.get(&pair).is_some_and(|out| out.held == Some(at)) {
+            self.repeat(pair, step);
+        }
+    }
+
+    /// A peer that was silent is heard again. What it was sent arrives now, and gets its time anew.
+    pub(crate) fn heard_again(&mut self, peer: NodeId, step: &mut Step<'_>) {
+        let pairs: Vec<Pair> = self.outbox.pairs.keys().copied().collect();
+        for pair in pairs {
+            if self.directory.host(pair.destination) == Some(peer) {
+                self.rearm(pair, step);
+                self.pump(pair, step);
+            }
         }
     }
 
@@ -195,6 +223,9 @@ impl Node {
     pub(crate) fn repeat(&mut self, pair: Pair, step: &mut Step<'_>) {
         let Some(out) = self.outbox.pairs.get_mut(&pair) else { return };
         out.refused = None;
+        if let Some(at) = out.held.take() {
+            self.timers.clear(at, Why::HoldEnds(pair));
+        }
         if out.is_empty() {
             return;
         }
@@ -251,6 +282,7 @@ impl Node {
         let Some(owned) = self.outbox.remove(pair, place) else { return };
         self.forget_owned(&owned);
         self.stats.settled += 1;
+        self.history.note(Moment::of(What::Stored, &owned.letter), step);
         if let Some(sent) = owned.sent
             && let Some(out) = self.outbox.pairs.get_mut(&pair)
         {
@@ -263,13 +295,14 @@ impl Node {
     }
 
     fn forget_owned(&mut self, owned: &Owned) {
+        self.stop_expiry(owned);
+        owned.entries().for_each(|entry| self.ledger.forget(entry));
+    }
+
+    fn stop_expiry(&mut self, owned: &Owned) {
         let letter = &owned.letter;
         let pair = Pair { source: letter.source, destination: letter.destination, kind: kind_of(letter) };
         self.timers.clear(owned.expires, Why::OwnedExpires(pair, letter.id));
-        self.ledger.forget(owned.entry);
-        if let Some(moved) = owned.moved {
-            self.ledger.forget(moved);
-        }
     }
 
     /// Something moved: what is still in flight gets its time anew.
@@ -286,31 +319,63 @@ impl Node {
     /// A message that was not stored in time is no longer owned. What is at the floor then leaves at once, so that
     /// the other end does not wait for it.
     pub(crate) fn owned_expires(&mut self, pair: Pair, id: MessageId, step: &mut Step<'_>) {
-        let Some(place) = self.outbox.place(pair, id) else { return };
+        if self.clock.is_suspended() {
+            // Looked at again when the clock is trusted.
+            return;
+        }
         if let Some(owned) = self.outbox.find(pair, id).filter(|owned| owned.letter.expiry > step.wall()) {
             owned.expires = step.now.when(owned.letter.expiry);
             self.timers.set(owned.expires, Why::OwnedExpires(pair, id));
             return;
         }
-        let Some(owned) = self.outbox.remove(pair, place) else { return };
-        self.forget_owned(&owned);
         self.stats.expired += 1;
+        self.end_owned(pair, id, ErrorCode::EXPIRED, What::Expired, step);
+    }
+
+    /// An operator takes a message out that is not stored yet. Whether it was there.
+    pub(crate) fn withdraw(&mut self, pair: Pair, id: MessageId, step: &mut Step<'_>) -> bool {
+        self.end_owned(pair, id, ErrorCode::POLICY, What::Withdrawn, step)
+    }
+
+    /// A message is owned no longer although it is not stored. `code` is how that is told if no attempt has left;
+    /// otherwise it may have arrived.
+    fn end_owned(&mut self, pair: Pair, id: MessageId, code: ErrorCode, what: What, step: &mut Step<'_>) -> bool {
+        let Some(place) = self.outbox.place(pair, id) else { return false };
+        let Some(owned) = self.outbox.remove(pair, place) else { return false };
         let left = owned.has_left && self.rules.hold(Rule::AttemptLeftTells4004);
-        let code = if left { ErrorCode::TIMEOUT } else { ErrorCode::EXPIRED };
-        if self.rules.hold(Rule::ExpiredTellsSender) {
-            self.end_untaken(&owned.letter, code, owned.teller, step);
-        }
+        let code = if left { ErrorCode::TIMEOUT } else { code };
+        self.history.note(Moment::of(what, &owned.letter).code(code), step);
+        self.give_up_owned(&owned, code, step);
         if self.rules.hold(Rule::ExpiryPassesFloor) {
             self.refloored.insert(pair);
         }
+        true
     }
 
     /// What was owned cannot be read back.
     pub(crate) fn owned_lost(&mut self, pair: Pair, place: Place, step: &mut Step<'_>) {
         let Some(owned) = self.outbox.remove(pair, place) else { return };
-        self.forget_owned(&owned);
-        self.end_untaken(&owned.letter, ErrorCode::STORAGE, owned.teller, step);
+        self.history.note(Moment::of(What::Lost, &owned.letter), step);
+        self.give_up_owned(&owned, ErrorCode::STORAGE, step);
         self.refloored.insert(pair);
+    }
+
+    /// Its sender is told; if nobody can be, it becomes a dead letter.
+    fn give_up_owned(&mut self, owned: &Owned, code: ErrorCode, step: &mut Step<'_>) {
+        self.stop_expiry(owned);
+        let is_told = !self.rules.hold(Rule::ExpiredTellsSender)
+            || self.end_untaken(&owned.letter, code, owned.teller, step);
+        owned.notes().for_each(|entry| self.ledger.forget(entry));
+        let is_lost = code == ErrorCode::STORAGE;
+        let is_kept = !is_told && self.rules.hold(Rule::UntoldBecomesDead);
+        if is_kept {
+            let home = if is_lost { Home::Nowhere } else { Home::Outbox };
+            let corpse = Corpse { letter: owned.letter, code, bytes: owned.bytes, home, peer: None };
+            self.bury(corpse, (!is_lost).then_some(owned.entry), Parts::default(), step);
+        }
+        if is_lost || !is_kept {
+            self.ledger.forget(owned.entry);
+        }
     }
 }
 
@@ -324,21 +389,23 @@ pub(crate) const fn kind_of(letter: &Letter) -> proto::FlowKind {
 }
 
 /// The places that may be sent next, and whether room was all that kept more back.
-fn next_attempts(flow: &mut Flow, room: u32, has_more: &mut bool) -> Vec<u32> {
+fn next_attempts(flow: &mut Flow, room: u32, room_bytes: u64, has_more: &mut bool) -> Vec<u32> {
     let floor = flow.floor();
     let mut bytes = flow.bytes_in_flight;
     let mut batch = Vec::new();
     let mut left = room;
+    let mut left_bytes = room_bytes;
     for (sequence, owned) in flow.owned.range(flow.cursor..) {
         let in_window = sequence - floor < WINDOW_MESSAGES && (bytes == 0 || bytes + owned.bytes <= WINDOW_BYTES);
         if !owned.is_synced || !in_window {
             break;
         }
-        if left == 0 {
+        if left == 0 || left_bytes == 0 {
             *has_more = true;
             break;
         }
         left -= 1;
+        left_bytes = left_bytes.saturating_sub(owned.bytes as u64);
         bytes += owned.bytes;
         batch.push(*sequence);
     }
@@ -396,5 +463,6 @@ fn attempt(owned: &Owned, place: Place, floor: u32, pair: Pair, hops: u8) -> Out
             ..Notes::default()
         },
         load,
+        bytes: owned.bytes,
     }
 }

@@ -48,6 +48,10 @@ impl Stubs {
         self.all.get_mut(&(source, destination, id))
     }
 
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Awaited> {
+        self.all.values_mut()
+    }
+
     pub(crate) fn remove(&mut self, source: AgentId, destination: AgentId, id: MessageId) -> Option<Awaited> {
         let gone = self.all.remove(&(source, destination, id))?;
         if let Some(count) = self.counts.get_mut(&source) {

@@ -5,8 +5,10 @@ use alloc::boxed::Box;
 use proto::entry::{Entry, Letter, Parts, Received, Stub};
 use proto::limits::{MESSAGE_LIFE, MESSAGE_LIFE_MAX, OUTCOME_WAIT};
 use proto::metadata::{Key, Stage};
-use proto::{AgentId, Content, ErrorCode, Header, MessageId, MessageType, Receipt, Shape};
+use proto::{AgentId, Content, ErrorCode, Header, MessageType, Receipt, Shape};
 
+use crate::bounds::Full;
+use crate::history::{Moment, What};
 use crate::input::ClientId;
 use crate::ledger::Then;
 use crate::node::Node;
@@ -20,11 +22,13 @@ impl Node {
     /// A message for another agent. Its source is attached to the client.
     pub(crate) fn submit(&mut self, client: ClientId, content: Box<Content>, step: &mut Step<'_>) {
         let asked = Asked::of(client, &content.header);
+        let moment = Moment::of_header(What::Refused, &content.header);
         // Nothing else is a submission.
         let is_durable = matches!(content.header.shape(), Shape::Durable(_));
         let result =
             if is_durable { self.submit_durable(client, *content, step) } else { self.submit_once(*content, step) };
         if let Err(failure) = result {
+            self.history.note(moment.code(failure.code), step);
             self.refuse(asked, failure, step);
         }
     }
@@ -39,14 +43,19 @@ impl Node {
         if letter.handled_wanted && !self.stubs.has_room(letter.source) {
             return Err(Failure::full("as many answers are awaited as one agent may await"));
         }
-        if !self.outbox.has_room(letter.source, parts.bytes()) {
-            return Err(Failure::full("as much is on its way as one agent may have"));
+        let bytes = parts.bytes();
+        if !self.has_disk_room {
+            return Err(Failure::full(Full::Disk.words()));
         }
+        if !self.fits_node(bytes) {
+            return Err(Failure::full(Full::Node.words()));
+        }
+        self.outbox.room(letter.source, bytes, &self.bounds).map_err(|full| Failure::full(full.words()))?;
         if self.locals.agents.contains_key(&letter.destination) {
             self.submit_locally(letter, parts, teller, step)?;
         } else {
             if !self.outbox.has_room_for(Pair::messages(letter.source, letter.destination)) {
-                return Err(Failure::full("as many pairs of agents are in touch as one node may keep"));
+                return Err(Failure::full(Full::Pairs.words()));
             }
             let numbered = self.own(letter, parts, Some(teller), step);
             numbered.ok_or(Failure::new(ErrorCode::SERVER, "the numbers of flows are used up"))?;
@@ -144,12 +153,13 @@ impl Node {
         teller: Teller,
         step: &mut Step<'_>,
     ) -> Result<(), Failure> {
-        if !self.mailboxes.has_room(letter.destination, parts.bytes()) {
-            return Err(Failure::full("the mailbox of that agent is full"));
-        }
+        let pair = Pair::messages(letter.source, letter.destination);
+        let room = self.mailboxes.room(pair, None, parts.bytes(), &self.bounds);
+        room.map_err(|full| Failure::full(full.words()))?;
         let marked = self.is_marked(&letter);
         let received = Received { letter, received: step.wall(), source_node: self.node_id(), hops: 0, marked };
         self.stats.accepted += 1;
+        self.history.note(Moment::of(What::Accepted, &letter).bytes(parts.bytes()), step);
         self.keep(received, parts, Some(teller), step);
         Ok(())
     }
@@ -196,8 +206,10 @@ impl Node {
         }
         let letter = self.answer_letter(&content, step);
         let parts = Parts { metadata: content.metadata.clone(), body: content.body.clone() };
-        if let Some(place) = held.filter(|_| fits) {
-            self.drop_item(place);
+        if let Some(place) = held.filter(|_| fits)
+            && let Some(item) = self.drop_item(place)
+        {
+            self.history.note(Moment::of(What::Answered, &item.received.letter).attempt(item.tries), step);
         }
         self.send_answer(letter, parts, Some(teller), step);
         self.pump_mailbox(source, step);
@@ -218,39 +230,25 @@ impl Node {
         }
     }
 
-    /// What was refused after it had been taken over: its sender hears of the end.
+    /// What was refused after it had been taken over: its sender hears of the end. Whether anybody is there to hear it.
     pub(crate) fn end_untaken(
         &mut self,
         letter: &Letter,
         code: ErrorCode,
         teller: Option<Teller>,
         step: &mut Step<'_>,
-    ) {
+    ) -> bool {
         let Letter { source, destination, id, .. } = *letter;
         let is_awaited = self.stubs.find(source, destination, id).is_some();
         if is_awaited && matches!(letter.message_type, MessageType::Request | MessageType::Broadcast) {
             self.end_by_ourselves(source, destination, id, letter.content_type, code, step);
-            return;
+            return true;
         }
-        let words = end_in_words(code);
-        match teller.filter(|teller| self.is_attached(teller.client, source)) {
-            Some(Teller { client, .. }) => {
-                let asked = Asked { client, source, id, content_type: letter.content_type };
-                self.refuse(asked, Failure::new(code, words), step);
-            }
-            None => self.report_untold(source, destination, id, code, step),
-        }
-    }
-
-    pub(crate) fn report_untold(
-        &self,
-        source: AgentId,
-        destination: AgentId,
-        id: MessageId,
-        code: ErrorCode,
-        step: &mut Step<'_>,
-    ) {
-        step.ask(crate::Effect::Report(crate::Event::Untold { source, destination, id, code: code.get() }));
+        let listener = teller.filter(|teller| self.is_attached(teller.client, source));
+        let Some(Teller { client, .. }) = listener else { return false };
+        let asked = Asked { client, source, id, content_type: letter.content_type };
+        self.refuse(asked, Failure::new(code, end_in_words(code)), step);
+        true
     }
 }
 
@@ -258,7 +256,11 @@ impl Node {
 pub(crate) fn end_in_words(code: ErrorCode) -> &'static str {
     match code {
         ErrorCode::EXPIRED => "expired, and was never delivered",
-        ErrorCode::TIMEOUT => "expired; it may have been delivered",
+        ErrorCode::TIMEOUT => "ended before its end was known; it may have been delivered",
+        ErrorCode::POLICY => "withdrawn by an operator before it was sent",
+        ErrorCode::GIVEN_UP => "given up after too many deliveries that failed",
+        ErrorCode::STORAGE => "what was said is lost: the disk did not give it back",
+        ErrorCode::FULL => "there is an answer, and no room for it",
         ErrorCode::MALFORMED => "the destination's daemon refused its content",
         _ => "refused",
     }

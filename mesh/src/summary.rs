@@ -24,6 +24,20 @@ pub struct Summary {
     pub awaiting: u64,
     /// Messages that wait for agents of this node.
     pub mailbox_messages: u64,
+    /// Their bytes.
+    pub mailbox_bytes: u64,
+    /// When the oldest of them was taken, in ns of the wall clock.
+    pub mailbox_oldest: Option<u64>,
+    /// Dead letters.
+    pub dead_messages: u64,
+    /// Their bytes.
+    pub dead_bytes: u64,
+    /// Since when the oldest of them is dead, in ns of the wall clock.
+    pub dead_oldest: Option<u64>,
+    /// Nothing expires, because the clock jumped.
+    pub is_suspended: bool,
+    /// Nothing new is taken, because the disk has no room.
+    pub is_disk_full: bool,
     /// Counters since the start.
     pub stats: Stats,
 }
@@ -69,6 +83,10 @@ pub struct AgentSummary {
     pub is_attached: bool,
     /// Messages that wait for it here.
     pub waiting: u64,
+    /// Their bytes.
+    pub waiting_bytes: u64,
+    /// When the oldest of them was taken, in ns of the wall clock.
+    pub oldest: Option<u64>,
     /// What it can do.
     pub capabilities: Vec<Box<str>>,
     /// Which broadcasts it wants.
@@ -108,6 +126,10 @@ stats! {
     early,
     /// Frames that could not be kept, and come again.
     dropped,
+    /// Messages that found no room here, and whose source was told so.
+    said_full,
+    /// Times that a destination said that it is full.
+    heard_full,
     /// Frames of an older flow.
     older_flows,
     /// Renumberings of what is owned.
@@ -120,6 +142,12 @@ stats! {
     unwanted_answers,
     /// Messages that expired here.
     expired,
+    /// Messages that became dead letters.
+    dead,
+    /// Dead letters that had to make way for newer ones.
+    dead_dropped,
+    /// Jumps of the wall clock.
+    clock_jumps,
     /// Messages that go at most once.
     once,
     /// Those that were stale, or had been delivered before.

@@ -13,6 +13,8 @@ use crate::time::{Deadline, Mono};
 pub(crate) enum Why {
     /// Send again what is owned of a pair.
     Repeat(Pair),
+    /// A destination that was full is tried again.
+    HoldEnds(Pair),
     /// Say STORED again for a pair.
     SayStored(Pair),
     /// A message that is owned expires.
@@ -37,12 +39,19 @@ pub(crate) enum Why {
     ErasePrekey(AgentId, PrekeyId),
     /// This node signs a new record of itself.
     NextNodeRecord,
+    /// The clock has been steady after a jump.
+    ClockSteady,
+    /// The wall clock is noted on disk.
+    NoteClock,
+    /// The oldest dead letters are forgotten.
+    DeadEnd,
 }
 
 impl Why {
     const fn word(self) -> &'static str {
         match self {
             Self::Repeat(_) => "repeat",
+            Self::HoldEnds(_) => "hold",
             Self::SayStored(_) => "stored",
             Self::OwnedExpires(..) | Self::ReceivedExpires(..) => "expiry",
             Self::LeaseEnds(..) => "lease",
@@ -53,6 +62,8 @@ impl Why {
             Self::Dial(_) => "dial",
             Self::NextPrekey(_) | Self::ErasePrekey(..) => "prekey",
             Self::NextNodeRecord => "node record",
+            Self::ClockSteady | Self::NoteClock => "clock",
+            Self::DeadEnd => "dead letters",
         }
     }
 }

@@ -181,6 +181,26 @@ pub enum Entry {
     },
     /// Expiry is suspended since that wall time, because the clock jumped.
     ClockSuspended(u64),
+    /// The message of that entry is a dead letter.
+    Died {
+        /// Which.
+        entry: EntryNumber,
+        /// The code that its sender was told, or would have been.
+        code: u16,
+        /// Since when, in ns of the wall clock.
+        since: u64,
+    },
+    /// The message of that entry was put back, and lives as if it had been accepted then.
+    Revived {
+        /// Which.
+        entry: EntryNumber,
+        /// When, in ns.
+        timestamp: u64,
+        /// Its new end, in ns.
+        expiry: u64,
+    },
+    /// The wall clock, noted now and again.
+    Clock(u64),
 }
 
 /// The journal holds something that no version so far wrote.
@@ -204,6 +224,9 @@ const DELIVERED: u8 = 8;
 const DEAD: u8 = 9;
 const CLOCK_SUSPENDED: u8 = 10;
 const MOVED: u8 = 11;
+const DIED: u8 = 12;
+const REVIVED: u8 = 13;
+const CLOCK: u8 = 14;
 
 const HANDLED_WANTED: u8 = 1;
 const AGAIN: u8 = 2;
@@ -247,7 +270,19 @@ impl Entry {
                 out.put_u64(mark.keep_until);
             }
             Self::Record(carried) => out.put_slice(carried.as_bytes()),
-            Self::Birth(wall) | Self::MarksDropped(wall) | Self::ClockSuspended(wall) => out.put_u64(*wall),
+            Self::Birth(wall) | Self::MarksDropped(wall) | Self::ClockSuspended(wall) | Self::Clock(wall) => {
+                out.put_u64(*wall);
+            }
+            Self::Died { entry, code, since } => {
+                out.put_u64(entry.get());
+                out.put_u16(*code);
+                out.put_u64(*since);
+            }
+            Self::Revived { entry, timestamp, expiry } => {
+                out.put_u64(entry.get());
+                out.put_u64(*timestamp);
+                out.put_u64(*expiry);
+            }
             Self::Delivered(entries) => {
                 for entry in entries {
                     out.put_u64(entry.get());
@@ -297,6 +332,13 @@ impl Entry {
             BIRTH => Self::Birth(cursor.u64()?),
             MARKS_DROPPED => Self::MarksDropped(cursor.u64()?),
             CLOCK_SUSPENDED => Self::ClockSuspended(cursor.u64()?),
+            CLOCK => Self::Clock(cursor.u64()?),
+            DIED => Self::Died { entry: EntryNumber::new(cursor.u64()?), code: cursor.u16()?, since: cursor.u64()? },
+            REVIVED => Self::Revived {
+                entry: EntryNumber::new(cursor.u64()?),
+                timestamp: cursor.u64()?,
+                expiry: cursor.u64()?,
+            },
             DELIVERED => {
                 let mut entries = Vec::new();
                 while !cursor.is_empty() {
@@ -327,6 +369,9 @@ impl Entry {
             Self::Delivered(_) => DELIVERED,
             Self::Dead { .. } => DEAD,
             Self::ClockSuspended(_) => CLOCK_SUSPENDED,
+            Self::Died { .. } => DIED,
+            Self::Revived { .. } => REVIVED,
+            Self::Clock(_) => CLOCK,
         }
     }
 
@@ -343,7 +388,10 @@ impl Entry {
             | Self::Mark(_)
             | Self::Birth(_)
             | Self::MarksDropped(_)
-            | Self::ClockSuspended(_) => FIXED,
+            | Self::ClockSuspended(_)
+            | Self::Died { .. }
+            | Self::Revived { .. }
+            | Self::Clock(_) => FIXED,
         }
     }
 }

@@ -181,9 +181,9 @@ pub const ONCE_AGE_MAX: u64 = 60 * SECOND;
 pub const ONCE_AHEAD_MAX: u64 = 10 * SECOND;
 /// How long such a frame is remembered: as long as its timestamp could be in bounds, and the same again.
 pub const ONCE_MEMORY: u64 = 130 * SECOND;
-/// Such frames that are remembered at a time, some 70 bytes each. Beyond it the oldest make way, and whatever is not newer
-/// than they were is refused.
-pub const ONCE_MEMORY_MAX: usize = 1 << 19;
+/// Such frames of one node that are remembered at a time, some 70 bytes each. Beyond it the oldest make way, and whatever
+/// that node sends and is not newer than they were is refused.
+pub const ONCE_MEMORY_MAX: usize = 1 << 17;
 /// Messages of one flow that are sent and not confirmed, and that wait early at the other end.
 pub const WINDOW_MESSAGES: u32 = 1024;
 /// Their bytes.
@@ -200,12 +200,40 @@ pub const RETRY_USUAL_TIMES: u64 = 4;
 pub const REPEAT_PAUSE: u64 = SECOND;
 /// A record is asked for once in this time.
 pub const FETCH_PAUSE: u64 = 5 * SECOND;
+/// Records that are asked for in that time.
+pub const FETCHES_MAX: usize = 8192;
 /// A pair and kind is renumbered once in this time.
 pub const RENUMBER_PAUSE: u64 = 60 * SECOND;
 /// Time that an agent has for a delivery before it asks for more.
 pub const LEASE: u64 = 30 * SECOND;
-/// Pause after a delivery that was refused or whose lease has ended.
+/// Pause after the first delivery that was refused or whose lease has ended, doubled with each further one.
 pub const REDELIVERY_PAUSE: u64 = SECOND;
+/// Longest pause between two deliveries.
+pub const REDELIVERY_PAUSE_MAX: u64 = 60 * SECOND;
+/// Failed deliveries after which a message is a dead letter.
+pub const DELIVERIES_FAILED_MAX: u32 = 20;
+/// Dead letters that a node keeps. Beyond it the oldest are dropped, and that is reported.
+pub const DEAD_LETTERS_MAX: usize = 20_000;
+/// Their bytes.
+pub const DEAD_BYTES_MAX: u64 = 256 << 20;
+/// Those of them that one peer's agents said: beyond it, that peer's oldest make way.
+pub const DEAD_LETTERS_PEER_MAX: usize = DEAD_LETTERS_MAX / 4;
+/// Dead letters are forgotten after this long.
+pub const DEAD_LIFE: u64 = 30 * 24 * HOUR;
+/// Moments that are remembered of durable messages, some 110 bytes each.
+pub const HISTORY_DURABLE: usize = 1 << 15;
+/// Moments that are remembered of what goes at most once.
+pub const HISTORY_ONCE: usize = 1 << 13;
+/// A wall clock that moves by more than this against the other clock has jumped.
+pub const CLOCK_JUMP: u64 = 60 * SECOND;
+/// A wall clock that stands this far ahead of the last time on disk at a start has jumped.
+pub const CLOCK_AHEAD_MAX: u64 = 24 * HOUR;
+/// After a jump, nothing expires until the clock has been steady for this long.
+pub const CLOCK_STEADY: u64 = 600 * SECOND;
+/// The wall clock is noted on disk this often.
+pub const CLOCK_NOTED_EVERY: u64 = HOUR;
+/// Answers to an operator's question hold this many messages at most.
+pub const LISTED_MAX: usize = 1000;
 /// Deliveries that one agent has not yet acknowledged.
 pub const DELIVERIES_OUT_MAX: usize = 256;
 /// Ends that one agent awaits.
@@ -218,20 +246,54 @@ pub const OUTBOX_BYTES_MAX: usize = 64 << 20;
 pub const MAILBOX_MESSAGES_MAX: usize = 10_000;
 /// Their bytes.
 pub const MAILBOX_BYTES_MAX: usize = 64 << 20;
+/// What one agent may have of another one's mailbox: three quarters, so that it never fills it alone.
+pub const PAIR_MESSAGES_MAX: usize = MAILBOX_MESSAGES_MAX / 4 * 3;
+/// Its bytes.
+pub const PAIR_BYTES_MAX: usize = MAILBOX_BYTES_MAX / 4 * 3;
+/// Bytes that one node keeps for all: outboxes, mailboxes, dead letters, and the bodies that its doors are reading.
+pub const NODE_BYTES_MAX: u64 = 2 << 30;
+/// What the agents of one peer may have of this node's mailboxes, in bytes.
+pub const PEER_BYTES_MAX: u64 = NODE_BYTES_MAX / 4;
+/// What the agents of one peer may have of this node's mailboxes, in messages.
+pub const PEER_MESSAGES_MAX: usize = 1 << 18;
+/// Marks of pairs that one peer's agents are the source of.
+pub const PEER_PAIRS_MAX: usize = PAIRS_MAX / 8;
+/// Pairs of one peer beyond that, whose answers are taken without a mark on disk.
+pub const PEER_UNMARKED_MAX: usize = 1024;
+/// Answers to one agent that are not stored there yet. From there on its next message hears 4009.
+pub const ANSWERS_OWED_MAX: usize = 1024;
+/// Their bytes.
+pub const ANSWERS_OWED_BYTES_MAX: usize = 64 << 20;
+/// Answers to all agents of one node, likewise.
+pub const ANSWERS_OWED_NODE_MAX: usize = 64 << 10;
+/// Their bytes.
+pub const ANSWERS_OWED_NODE_BYTES_MAX: usize = 512 << 20;
 /// What a full outbox or mailbox advises, in ms.
 pub const FULL_RETRY_MS: u32 = 1000;
+/// What a destination advises that stays full: twice as long each time, up to this, in ms.
+pub const FULL_RETRY_MS_MAX: u32 = 16_000;
+/// Longest that a source heeds such advice.
+pub const FULL_HEEDED_MAX: u64 = 60 * SECOND;
 /// Pairs of agents that one node keeps places for.
 pub const PAIRS_MAX: usize = 1 << 20;
 /// Agents whose keys one node keeps.
 pub const HOSTED_MAX: usize = 1 << 16;
+/// Those of one user.
+pub const HOSTED_UID_MAX: usize = HOSTED_MAX / 4;
 /// Agents that a directory holds.
 pub const DIRECTORY_MAX: usize = 1 << 18;
+/// Bytes of the records of one peer's agents.
+pub const DIRECTORY_PEER_BYTES: usize = 64 << 20;
 /// Agents that one client is attached as.
 pub const CLIENT_AGENTS_MAX: usize = 1024;
 /// Frames handed to a link and not yet to its streams.
 pub const LINK_ROOM_FRAMES: u32 = 1024;
+/// Bytes of what was said in them; a frame that begins below it may go beyond.
+pub const LINK_ROOM_BYTES: u64 = 16 << 20;
 /// Deliveries handed to a client and not yet written to its socket.
 pub const CLIENT_ROOM_DELIVERIES: u32 = 512;
+/// Bytes of what was said in them; a delivery that begins below it may go beyond.
+pub const CLIENT_ROOM_BYTES: u64 = 4 << 20;
 /// Entries that were given up and whose going is not synced yet. Beyond it they are synced for their own sake.
 pub const JOURNAL_FORGETS_UNSYNCED: usize = 1024;
 /// A transaction is closed when it holds this much, so that a segment of the journal has room for it.
@@ -250,6 +312,10 @@ const _: () = assert!(
     "what is left of a transaction, the largest message and its mark fit one segment"
 );
 const _: () = assert!(ONCE_MEMORY >= ONCE_AGE_MAX + ONCE_AHEAD_MAX);
+const _: () = assert!(
+    NODE_BYTES_MAX + LARGE_FRAMES_BYTES as u64 + DEAD_BYTES_MAX < JOURNAL_LIMIT_BYTES,
+    "the journal has room for all that a node may keep, and for what is copied"
+);
 
 // The daemon.
 

@@ -71,7 +71,12 @@ const fn schedule_of(rule: Rule) -> Option<usize> {
         | Rule::LeaseEndsDelivery
         | Rule::OnceRemembered
         | Rule::OnceStale
-        | Rule::DeliveredNotedAtCleanStop => None,
+        | Rule::DeliveredNotedAtCleanStop
+        | Rule::RebornMarksMailbox
+        | Rule::TooManyFailuresEnd
+        | Rule::UntoldBecomesDead
+        | Rule::JumpSuspendsExpiry
+        | Rule::StepBackErasesPrekeys => None,
     }
 }
 

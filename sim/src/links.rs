@@ -137,7 +137,7 @@ impl World {
             self.fault(Promise::BoundsHold, node, format!("{out} frames to a link that has no room"));
         }
         let room = self.chance.skewed(0, 30 * MILLI);
-        self.input_later(room, node, Input::LinkRoom { link, frames: 1 });
+        self.input_later(room, node, Input::LinkRoom { link, frames: 1, bytes: outgoing.bytes as u64 });
         let Some((parts, entry)) = self.parts(node, outgoing) else { return };
         let content = match forge::outgoing(outgoing, &parts, Boundary::Wire) {
             Ok(content) => content,

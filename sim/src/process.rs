@@ -195,7 +195,10 @@ fn past_entry(entry: Entry) -> Result<PastEntry, String> {
         | Entry::Birth(_)
         | Entry::MarksDropped(_)
         | Entry::Delivered(_)
-        | Entry::ClockSuspended(_) => 0,
+        | Entry::ClockSuspended(_)
+        | Entry::Died { .. }
+        | Entry::Revived { .. }
+        | Entry::Clock(_) => 0,
     };
     let parts = Parts::default();
     Ok(match entry {
@@ -209,7 +212,10 @@ fn past_entry(entry: Entry) -> Result<PastEntry, String> {
         | Entry::Birth(_)
         | Entry::MarksDropped(_)
         | Entry::Delivered(_)
-        | Entry::ClockSuspended(_)) => PastEntry::Entry(other, 0),
+        | Entry::ClockSuspended(_)
+        | Entry::Died { .. }
+        | Entry::Revived { .. }
+        | Entry::Clock(_)) => PastEntry::Entry(other, 0),
     })
 }
 
@@ -222,6 +228,7 @@ fn options_of(host: &Host, peers: Vec<PinnedPeer>, without: Option<mesh::Rule>) 
     };
     let addresses = vec![format!("{}:7700", host.name).into()];
     Options {
+        bounds: mesh::Bounds::default(),
         node,
         addresses,
         peers,

@@ -28,11 +28,11 @@ impl World {
     /// Room that is given back is there.
     fn note_room(&mut self, node: usize, input: &Input) {
         let Some(run) = self.run(node) else { return };
-        if let Input::LinkRoom { link, frames } = input
+        if let Input::LinkRoom { link, frames, .. } = input
             && let Some(end) = run.links.get_mut(link)
         {
             end.frames_out = end.frames_out.saturating_sub(*frames);
-        } else if let Input::ClientRoom { client, deliveries } = input
+        } else if let Input::ClientRoom { client, deliveries, .. } = input
             && let Some(end) = run.clients.get_mut(client)
         {
             end.deliveries_out = end.deliveries_out.saturating_sub(*deliveries);
@@ -254,13 +254,13 @@ impl World {
         self.plan(heard_at - now, What::Hears { agent, client, content: Box::new(content) });
         if is_delivery {
             let room = self.chance.skewed(0, 20 * MILLI);
-            self.give_client_room(node, client, heard_at - now + room);
+            self.give_client_room(node, client, outgoing.bytes as u64, heard_at - now + room);
         }
     }
 
-    fn give_client_room(&mut self, node: usize, client: mesh::ClientId, after: u64) {
+    fn give_client_room(&mut self, node: usize, client: mesh::ClientId, bytes: u64, after: u64) {
         let incarnation = self.incarnation(node);
-        let input = Box::new(Input::ClientRoom { client, deliveries: 1 });
+        let input = Box::new(Input::ClientRoom { client, deliveries: 1, bytes });
         self.plan(after, What::Input { node, incarnation, input });
     }
 

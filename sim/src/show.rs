@@ -30,6 +30,9 @@ pub(crate) fn show_input(input: &Input) -> String {
         | Input::LinkDown { .. }
         | Input::DialFailed { .. }
         | Input::LinkRoom { .. }
+        | Input::LinkSilent { .. }
+        | Input::LinkHeard { .. }
+        | Input::Disk { .. }
         | Input::AgentMade(_)
         | Input::AgentNotMade { .. }
         | Input::PrekeyMade { .. }
@@ -177,7 +180,15 @@ fn show_change(change: &Change) -> String {
         Ok(Entry::Moved(entry, place)) => {
             format!("{number}: moved {} to {}/{}", entry.get(), place.flow.get(), place.sequence)
         }
-        Ok(entry @ (Entry::Birth(_) | Entry::MarksDropped(_) | Entry::Delivered(_) | Entry::ClockSuspended(_))) => {
+        Ok(
+            entry @ (Entry::Birth(_)
+            | Entry::MarksDropped(_)
+            | Entry::Delivered(_)
+            | Entry::ClockSuspended(_)
+            | Entry::Died { .. }
+            | Entry::Revived { .. }
+            | Entry::Clock(_)),
+        ) => {
             format!("{number}: {entry:?}")
         }
         Err(error) => format!("{number}: {error}"),

@@ -71,6 +71,17 @@ fn entry() -> impl Strategy<Value = Entry> {
         any::<u64>().prop_map(Entry::Birth),
         any::<u64>().prop_map(Entry::MarksDropped),
         any::<u64>().prop_map(Entry::ClockSuspended),
+        any::<u64>().prop_map(Entry::Clock),
+        (any::<[u64; 2]>(), any::<u16>()).prop_map(|([entry, since], code)| Entry::Died {
+            entry: EntryNumber::new(entry),
+            code,
+            since
+        }),
+        any::<[u64; 3]>().prop_map(|[entry, timestamp, expiry]| Entry::Revived {
+            entry: EntryNumber::new(entry),
+            timestamp,
+            expiry
+        }),
         proptest::collection::vec(any::<u64>().prop_map(EntryNumber::new), 0..20).prop_map(Entry::Delivered),
         (letter(), any::<u16>(), any::<u64>(), parts())
             .prop_map(|(letter, code, since, parts)| Entry::Dead { dead: DeadLetter { letter, code, since }, parts }),
@@ -90,7 +101,10 @@ fn shown(entry: &Entry) -> (String, Option<(Bytes, Bytes)>) {
         | Entry::Birth(_)
         | Entry::MarksDropped(_)
         | Entry::Delivered(_)
-        | Entry::ClockSuspended(_) => None,
+        | Entry::ClockSuspended(_)
+        | Entry::Died { .. }
+        | Entry::Revived { .. }
+        | Entry::Clock(_) => None,
     };
     (format!("{entry:?}"), parts)
 }

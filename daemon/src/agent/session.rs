@@ -42,7 +42,7 @@ pub(crate) async fn run(shared: Arc<Shared>, mut stream: UnixStream, uid: u32) {
     let (frames, queue) = mpsc::channel(limits::SESSION_QUEUE);
     let cut = Arc::new(Notify::new());
     shared.sessions.insert(client, SessionHandle { frames: frames.clone(), cut: Arc::clone(&cut) });
-    shared.tell(Input::ClientCame { client, uid }).await;
+    shared.tell(Input::ClientCame { client, uid, is_admin: false }).await;
     tracing::debug!(client = client.0, uid, "a client came");
     let (read, write) = stream.split();
     let mut reader =
@@ -227,12 +227,12 @@ impl Writer<'_> {
             }
             let outgoing = batch.iter().filter_map(ToClient::outgoing);
             let mut loaded = load(self.shared, outgoing).await;
-            let mut deliveries = 0;
+            let mut written = Written::default();
             let mut is_last = false;
             for said in batch.drain(..) {
                 match said {
                     ToClient::Frame(outgoing, IsDelivery(is_delivery)) => {
-                        deliveries += u32::from(is_delivery);
+                        written.note(&outgoing, is_delivery);
                         if let Some(parts) = loaded.parts(self.shared, &outgoing).await {
                             self.compose(&outgoing, &parts);
                         }
@@ -241,10 +241,10 @@ impl Writer<'_> {
                     ToClient::Goodbye => is_last = true,
                 }
                 if self.out.len() >= WRITE_BYTES {
-                    self.flush(&mut deliveries).await?;
+                    self.flush(&mut written).await?;
                 }
             }
-            self.flush(&mut deliveries).await?;
+            self.flush(&mut written).await?;
             if is_last {
                 return self.write.shutdown().await;
             }
@@ -258,7 +258,7 @@ impl Writer<'_> {
         }
     }
 
-    async fn flush(&mut self, deliveries: &mut u32) -> io::Result<()> {
+    async fn flush(&mut self, written: &mut Written) -> io::Result<()> {
         if !self.out.is_empty() {
             self.write.write_all(&self.out).await?;
             self.out.clear();
@@ -266,11 +266,26 @@ impl Writer<'_> {
         if self.out.capacity() > KEEP_BYTES && self.queue.is_empty() {
             self.out = BytesMut::new();
         }
-        if *deliveries > 0 {
-            let room = Input::ClientRoom { client: self.client, deliveries: *deliveries };
-            *deliveries = 0;
-            self.shared.tell(room).await;
+        let Written { deliveries, bytes } = std::mem::take(written);
+        if deliveries > 0 {
+            self.shared.tell(Input::ClientRoom { client: self.client, deliveries, bytes }).await;
         }
         Ok(())
+    }
+}
+
+/// Deliveries whose room goes back to the node once they are written.
+#[derive(Default)]
+pub(crate) struct Written {
+    pub(crate) deliveries: u32,
+    pub(crate) bytes: u64,
+}
+
+impl Written {
+    pub(crate) fn note(&mut self, outgoing: &Outgoing, is_delivery: bool) {
+        if is_delivery {
+            self.deliveries += 1;
+            self.bytes += outgoing.bytes as u64;
+        }
     }
 }

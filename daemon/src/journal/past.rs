@@ -117,7 +117,10 @@ fn without_parts(mut entry: Entry) -> (Entry, usize) {
         | Entry::Birth(_)
         | Entry::MarksDropped(_)
         | Entry::Delivered(_)
-        | Entry::ClockSuspended(_) => Parts::default(),
+        | Entry::ClockSuspended(_)
+        | Entry::Died { .. }
+        | Entry::Revived { .. }
+        | Entry::Clock(_) => Parts::default(),
     };
     (entry, parts.bytes())
 }

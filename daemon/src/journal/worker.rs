@@ -183,7 +183,10 @@ impl Worker {
             | Entry::Birth(_)
             | Entry::MarksDropped(_)
             | Entry::Delivered(_)
-            | Entry::ClockSuspended(_) => None,
+            | Entry::ClockSuspended(_)
+            | Entry::Died { .. }
+            | Entry::Revived { .. }
+            | Entry::Clock(_) => None,
         }
     }
 

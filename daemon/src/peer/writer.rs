@@ -67,7 +67,21 @@ struct Writer {
 struct Lane {
     stream: Option<SendStream>,
     out: BytesMut,
+    room: Given,
+}
+
+/// Room that frames took, and that goes back to the node.
+#[derive(Clone, Copy, Default)]
+struct Given {
     frames: u32,
+    bytes: u64,
+}
+
+impl Given {
+    fn add(&mut self, outgoing: &Outgoing) {
+        self.frames += 1;
+        self.bytes += outgoing.bytes as u64;
+    }
 }
 
 impl Writer {
@@ -75,7 +89,7 @@ impl Writer {
         let mut loaded = load(&self.shared, batch.iter().filter_map(ToLink::outgoing)).await;
         let mut is_last = false;
         // Frames whose room is given back although nothing was written for them.
-        let mut unwritten = 0;
+        let mut unwritten = Given::default();
         for order in batch.drain(..) {
             let (outgoing, seal_to) = match order {
                 ToLink::Frame(outgoing, seal_to) => (outgoing, seal_to),
@@ -86,9 +100,9 @@ impl Writer {
             };
             let parts = loaded.parts(&self.shared, &outgoing).await;
             match parts.and_then(|parts| self.make(&outgoing, &parts, seal_to)) {
-                Some(frame) if frame.as_bytes().len() > limits::SMALL_FRAME_BYTES => self.write_large(frame).await?,
+                Some(frame) if frame.as_bytes().len() > limits::SMALL_FRAME_BYTES => self.write_large(&outgoing, frame).await?,
                 Some(frame) => self.append(&outgoing, &frame).await?,
-                None => unwritten += 1,
+                None => unwritten.add(&outgoing),
             }
         }
         for lane in 0..limits::LINK_LANES {
@@ -116,7 +130,7 @@ impl Writer {
         }
         if let Some(lane) = self.lanes.get_mut(at) {
             lane.out.extend_from_slice(frame.as_bytes());
-            lane.frames += 1;
+            lane.room.add(outgoing);
         }
         Ok(())
     }
@@ -135,25 +149,26 @@ impl Writer {
         let out = lane.out.split().freeze();
         let bytes = out.len();
         stream.write_chunk(out).await.map_err(|error| LinkEnd::quiet(error.to_string()))?;
-        let frames = std::mem::take(&mut lane.frames);
-        self.state.board.note_sent(frames.into(), bytes);
-        self.give_back(frames).await;
+        let room = std::mem::take(&mut lane.room);
+        self.state.board.note_sent(room.frames.into(), bytes);
+        self.give_back(room).await;
         Ok(())
     }
 
-    async fn give_back(&self, frames: u32) {
+    async fn give_back(&self, Given { frames, bytes }: Given) {
         if frames > 0 {
-            self.shared.tell(Input::LinkRoom { link: self.state.link, frames }).await;
+            self.shared.tell(Input::LinkRoom { link: self.state.link, frames, bytes }).await;
         }
     }
 
     /// Waits while too many others are being written; what follows is then held up too, and memory stays bounded.
-    async fn write_large(&mut self, frame: Frame) -> Result<(), LinkEnd> {
+    async fn write_large(&mut self, outgoing: &Outgoing, frame: Frame) -> Result<(), LinkEnd> {
         tracing::trace!(link = self.state.link.0, ?frame, "out");
         let permit = Arc::clone(&self.large_room).acquire_owned().await;
         let permit = permit.map_err(|_| LinkEnd::new(ErrorCode::SERVER, "stopping"))?;
         let (shared, state, connection) = (Arc::clone(&self.shared), Arc::clone(&self.state), self.connection.clone());
-        self.large.spawn(write_alone(shared, state, connection, frame, permit));
+        let room = outgoing.bytes as u64;
+        self.large.spawn(write_alone(shared, state, connection, (frame, room), permit));
         Ok(())
     }
 
@@ -182,7 +197,7 @@ async fn write_alone(
     shared: Arc<Shared>,
     state: Arc<LinkState>,
     connection: Connection,
-    frame: Frame,
+    (frame, room): (Frame, u64),
     permit: OwnedSemaphorePermit,
 ) {
     let bytes = frame.as_bytes().len();
@@ -195,7 +210,7 @@ async fn write_alone(
         written = Some(stream);
     }
     drop(permit);
-    shared.tell(Input::LinkRoom { link: state.link, frames: 1 }).await;
+    shared.tell(Input::LinkRoom { link: state.link, frames: 1, bytes: room }).await;
     // Until the peer has it, a stop of this daemon waits for it.
     if let Some(stream) = written {
         drop(stream.stopped().await);
