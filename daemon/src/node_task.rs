@@ -283,7 +283,9 @@ impl NodeTask {
                 tracing::warn!(?peer, theirs, "a peer's clock is more than ten minutes from ours");
             }
             Event::ClockJumped => {
-                tracing::warn!("the clock of this host jumped; nothing expires until it has been steady for ten minutes");
+                tracing::warn!(
+                    "the clock of this host jumped; nothing expires until it has been steady for ten minutes"
+                );
             }
             Event::ClockTrusted => tracing::warn!("the clock of this host is trusted again; what is due expires"),
             Event::DeadDropped => tracing::warn!("a dead letter had to make way for newer ones"),

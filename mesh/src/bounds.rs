@@ -1,8 +1,8 @@
 //! How much may wait where. The bounds that an operator may want otherwise; all others stand in `proto::limits`.
 
 use proto::limits::{
-    DELIVERIES_FAILED_MAX, LARGE_FRAMES_BYTES, MAILBOX_BYTES_MAX, MAILBOX_MESSAGES_MAX, NODE_BYTES_MAX, OUTBOX_BYTES_MAX,
-    OUTBOX_MESSAGES_MAX, PAIR_BYTES_MAX, PAIR_MESSAGES_MAX, PEER_BYTES_MAX, PEER_MESSAGES_MAX,
+    DELIVERIES_FAILED_MAX, LARGE_FRAMES_BYTES, MAILBOX_BYTES_MAX, MAILBOX_MESSAGES_MAX, NODE_BYTES_MAX,
+    OUTBOX_BYTES_MAX, OUTBOX_MESSAGES_MAX, PAIR_BYTES_MAX, PAIR_MESSAGES_MAX, PEER_BYTES_MAX, PEER_MESSAGES_MAX,
 };
 
 /// Messages and their bytes.
@@ -50,17 +50,22 @@ pub struct Bounds {
     pub deliveries_failed: u32,
 }
 
+impl Bounds {
+    /// What holds where the operator said nothing.
+    pub const USUAL: Self = Self {
+        outbox: Share { messages: OUTBOX_MESSAGES_MAX, bytes: OUTBOX_BYTES_MAX as u64 },
+        mailbox: Share { messages: MAILBOX_MESSAGES_MAX, bytes: MAILBOX_BYTES_MAX as u64 },
+        pair: Share { messages: PAIR_MESSAGES_MAX, bytes: PAIR_BYTES_MAX as u64 },
+        peer: Share { messages: PEER_MESSAGES_MAX, bytes: PEER_BYTES_MAX },
+        node_bytes: NODE_BYTES_MAX,
+        door_bytes: LARGE_FRAMES_BYTES as u64,
+        deliveries_failed: DELIVERIES_FAILED_MAX,
+    };
+}
+
 impl Default for Bounds {
     fn default() -> Self {
-        Self {
-            outbox: Share { messages: OUTBOX_MESSAGES_MAX, bytes: OUTBOX_BYTES_MAX as u64 },
-            mailbox: Share { messages: MAILBOX_MESSAGES_MAX, bytes: MAILBOX_BYTES_MAX as u64 },
-            pair: Share { messages: PAIR_MESSAGES_MAX, bytes: PAIR_BYTES_MAX as u64 },
-            peer: Share { messages: PEER_MESSAGES_MAX, bytes: PEER_BYTES_MAX },
-            node_bytes: NODE_BYTES_MAX,
-            door_bytes: LARGE_FRAMES_BYTES as u64,
-            deliveries_failed: DELIVERIES_FAILED_MAX,
-        }
+        Self::USUAL
     }
 }
 

@@ -3,9 +3,9 @@
 
 use alloc::vec::Vec;
 
+use proto::AgentId;
 use proto::entry::{Entry, EntryNumber};
 use proto::limits::{CLOCK_AHEAD_MAX, CLOCK_JUMP, CLOCK_NOTED_EVERY, CLOCK_STEADY};
-use proto::AgentId;
 
 use crate::effect::{Effect, Event};
 use crate::node::Node;

@@ -3,8 +3,8 @@
 
 use alloc::collections::{BTreeMap, VecDeque};
 
-use proto::limits::{PAIRS_MAX, PEER_PAIRS_MAX, PEER_UNMARKED_MAX};
 use proto::NodeId;
+use proto::limits::{PAIRS_MAX, PEER_PAIRS_MAX, PEER_UNMARKED_MAX};
 
 use crate::inbox::InFlow;
 use crate::pair::Pair;

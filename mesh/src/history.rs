@@ -121,13 +121,7 @@ impl Moment {
         Self::new(what, header.source(), header.destination(), header.id(), header.message_type())
     }
 
-    const fn new(
-        what: What,
-        source: AgentId,
-        destination: AgentId,
-        id: MessageId,
-        message_type: MessageType,
-    ) -> Self {
+    const fn new(what: What, source: AgentId, destination: AgentId, id: MessageId, message_type: MessageType) -> Self {
         Self { wall: Wall(0), what, source, destination, id, message_type, code: None, attempt: 0, bytes: 0 }
     }
 

@@ -191,6 +191,7 @@ impl Node {
         }
         self.learn_node(record, step);
         self.say_own_records(link, step);
+        self.forget_said(peer);
         if self.rules.hold(Rule::RepeatOnLinkUp) {
             self.repeat_all_to(peer, step);
         }

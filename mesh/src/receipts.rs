@@ -84,6 +84,15 @@ impl Node {
         step.ask(Effect::Send { link, outgoing, seal_to: None });
     }
 
+    /// A link has come up: what was said over the one before it may not have arrived, and is said again when it is due.
+    pub(crate) fn forget_said(&mut self, peer: NodeId) {
+        for (_, state) in self.inbox.flows.iter_mut().filter(|(_, state)| state.host == Some(peer)) {
+            state.older_said = None;
+            state.prekey_said = None;
+            state.full_said = None;
+        }
+    }
+
     /// A link has come up: what could not be said is said.
     pub(crate) fn say_all_stored(&mut self, peer: NodeId, step: &mut Step<'_>) {
         let due = self.inbox.flows.iter().filter(|(_, state)| state.is_due).map(|(pair, _)| *pair);

@@ -88,7 +88,11 @@ impl Node {
         }
         let is_peer = self.links.peers.contains_key(&host);
         let fits = if is_local { host == self.node_id() } else { is_peer };
-        if !fits || !self.directory.take_agent(&known, &mut self.ledger) {
+        if !fits {
+            return;
+        }
+        if !self.directory.take_agent(&known, &mut self.ledger) {
+            self.say_newer(&known, step);
             return;
         }
         step.ask(Effect::LearnAgent(known));
@@ -99,6 +103,18 @@ impl Node {
             }
         } else {
             self.prekey_changed(agent, step);
+        }
+    }
+
+    /// A host brings an older record of its agent than one that it made before, in a life that its store does not
+    /// remember, or by a clock that stood higher. It is shown that one, and signs anew above it.
+    fn say_newer(&self, known: &Verified<Box<Known<AgentRecord>>>, step: &mut Step<'_>) {
+        let Known { id, record, .. } = known.get().as_ref();
+        let Some(held) = self.directory.agents.get(id) else { return };
+        let link = self.links.to(record.host).filter(|_| held.record().host == record.host);
+        if let Some(link) = link.filter(|_| held.record().sequence > record.sequence) {
+            let said = Control::Record(held.known.get().carried.clone());
+            step.ask(Effect::Control { link, said });
         }
     }
 

@@ -4,8 +4,8 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 use proto::entry::{DeadLetter, Entry, EntryNumber, Letter, Parts, Place, Received, Stub};
-use proto::{ErrorCode, FlowKind};
 use proto::limits::OUTCOME_WAIT;
+use proto::{ErrorCode, FlowKind};
 
 use crate::dead::{Corpse, Home};
 use crate::effect::Effect;
@@ -165,8 +165,7 @@ impl Node {
         let pair = Pair { source: letter.source, destination: letter.destination, kind: kind_of(&letter) };
         let expires = step.now.when(letter.expiry);
         let host = self.directory.host(letter.destination);
-        let owned =
-            Owned { moved, revived, host, is_synced: true, ..Owned::of(letter, number, bytes, expires) };
+        let owned = Owned { moved, revived, host, is_synced: true, ..Owned::of(letter, number, bytes, expires) };
         self.timers.set(expires, Why::OwnedExpires(pair, letter.id));
         if let Some(before) = self.outbox.insert(pair, place, owned) {
             return Err(PastError::SamePlace { first: before.entry, second: number });

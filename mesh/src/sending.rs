@@ -8,10 +8,10 @@ use proto::entry::{Entry, Letter, Parts, Place};
 use proto::limits::{RETRY_MAX, RETRY_MIN, RETRY_USUAL_TIMES, WINDOW_BYTES, WINDOW_MESSAGES};
 use proto::{Content, Draft, ErrorCode, FlowId, MessageId, NodeId, Receipt, Sequence};
 
+use crate::dead::{Corpse, Home};
 use crate::effect::{Effect, Notes, Outgoing};
 use crate::history::{Moment, What};
 use crate::input::Load;
-use crate::dead::{Corpse, Home};
 use crate::ledger::Then;
 use crate::node::Node;
 use crate::outbox::{Flow, OutPair, Owned};
@@ -363,8 +363,8 @@ impl Node {
     /// Its sender is told; if nobody can be, it becomes a dead letter.
     fn give_up_owned(&mut self, owned: &Owned, code: ErrorCode, step: &mut Step<'_>) {
         self.stop_expiry(owned);
-        let is_told = !self.rules.hold(Rule::ExpiredTellsSender)
-            || self.end_untaken(&owned.letter, code, owned.teller, step);
+        let is_told =
+            !self.rules.hold(Rule::ExpiredTellsSender) || self.end_untaken(&owned.letter, code, owned.teller, step);
         owned.notes().for_each(|entry| self.ledger.forget(entry));
         let is_lost = code == ErrorCode::STORAGE;
         let is_kept = !is_told && self.rules.hold(Rule::UntoldBecomesDead);

@@ -102,6 +102,10 @@ macro_rules! stats {
         }
 
         impl Stats {
+            /// What each of them counts, by its name.
+            pub const MEANINGS: &'static [(&'static str, &'static str)] =
+                &[$((stringify!($name), concat!($($doc),+)),)+];
+
             /// All of them with their names.
             #[must_use]
             pub fn all(&self) -> Vec<(&'static str, u64)> {

@@ -67,6 +67,8 @@ pub(crate) struct View {
     pub(crate) received: BTreeMap<Key, EntryNumber>,
     pub(crate) stubs: BTreeMap<Key, EntryNumber>,
     pub(crate) marks: BTreeMap<PairKey, Place>,
+    /// By the entry, those that say that its message is a dead letter.
+    pub(crate) died: BTreeMap<EntryNumber, EntryNumber>,
     places: BTreeSet<(PairKey, FlowId, u32)>,
     /// By what is owned, the entry that gave it another place.
     moved: BTreeMap<EntryNumber, EntryNumber>,
@@ -89,14 +91,19 @@ impl View {
         } else if let Entry::Moved(owned, place) = &entry {
             self.moved.insert(*owned, number);
             self.move_to(*owned, *place);
+        } else if let Entry::Died { entry: dead, .. } = &entry {
+            self.died.insert(*dead, number);
+            if let Some(letter) = self.entries.get(dead).cloned() {
+                self.leave(*dead, &letter);
+            }
         }
         self.entries.insert(number, entry);
         doubled
     }
 
-    pub(crate) fn forget(&mut self, number: EntryNumber) -> Option<Entry> {
-        let entry = self.entries.remove(&number)?;
-        if let Entry::Owned { letter, .. } = &entry {
+    /// A message is no longer owned, and waits for no agent.
+    fn leave(&mut self, number: EntryNumber, entry: &Entry) {
+        if let Entry::Owned { letter, .. } = entry {
             let key = Key::of(letter);
             let numbers = self.owned.entry(key).or_default();
             if let Some(place) = numbers.remove(&number) {
@@ -105,8 +112,26 @@ impl View {
             if numbers.is_empty() {
                 self.owned.remove(&key);
             }
-        } else if let Entry::Received { received, .. } = &entry {
+        } else if let Entry::Received { received, .. } = entry {
             forget_if(&mut self.received, Key::of(&received.letter), number);
+        }
+    }
+
+    /// Dead letters.
+    pub(crate) fn dead(&self) -> usize {
+        let whole = self.entries.values().filter(|entry| matches!(entry, Entry::Dead { .. })).count();
+        whole + self.died.keys().filter(|dead| self.entries.contains_key(dead)).count()
+    }
+
+    pub(crate) fn forget(&mut self, number: EntryNumber) -> Option<Entry> {
+        let entry = self.entries.remove(&number)?;
+        self.leave(number, &entry);
+        if let Entry::Died { entry: dead, .. } = &entry {
+            self.died.remove(dead);
+            // Put back where it lay, unless it went with its note.
+            if let Some(letter) = self.entries.remove(dead) {
+                self.put(*dead, letter);
+            }
         } else if let Entry::Stub(stub) = &entry {
             forget_if(&mut self.stubs, key_of_stub(stub), number);
         } else if let Entry::Moved(owned, _) = &entry
@@ -160,6 +185,9 @@ impl View {
         if let Entry::Moved(owned, _) = entry {
             let Some(Entry::Owned { letter, .. }) = self.entries.get(owned) else { return None };
             return Some(Key::of(letter));
+        }
+        if let Entry::Died { entry, .. } | Entry::Revived { entry, .. } = entry {
+            return self.entries.get(entry).and_then(letter_of).map(Key::of);
         }
         letter_of(entry).map(Key::of)
     }
@@ -218,6 +246,8 @@ pub(crate) struct Account {
     pub(crate) birth: Option<u64>,
     /// Its wall clock has gone back, or it dropped marks.
     pub(crate) clock_moved: bool,
+    /// Until then its clock is not to be trusted, and nothing may expire there.
+    pub(crate) suspended_until: u64,
 }
 
 impl Account {

@@ -76,6 +76,7 @@ impl World {
             (account.synced.owned.len() as u64, summary.outbox_messages, "owned"),
             (account.synced.received.len() as u64, summary.mailbox_messages, "waiting"),
             (account.synced.stubs.len() as u64, summary.awaiting, "awaited"),
+            (account.synced.dead() as u64, summary.dead_messages, "dead"),
         ];
         for (what, key) in
             [("is still owned", owned), ("still waits for its agent", received), ("awaits its end", stub)]
@@ -116,9 +117,10 @@ impl World {
         let (node, is_asked, ends) = (mail.source_node, mail.is_asked, mail.ends.len());
         let arrived = mail.was_acknowledged || mail.may_be_acknowledged || ends > 0 || mail.is_unfit;
         let expired = self.model.wall_most >= mail.expiry;
-        let given_up = mail.deliveries >= 20;
+        let most = self.model.deliveries_max;
+        let given_up = mail.deliveries >= most;
         // The end itself may have been given up, by an agent that would not take it.
-        let end_given_up = self.model.mail.get(&key.reverse()).is_some_and(|answer| answer.deliveries >= 20);
+        let end_given_up = self.model.mail.get(&key.reverse()).is_some_and(|answer| answer.deliveries >= most);
         if !arrived && !expired && !given_up {
             let what = "accepted, and neither handled nor ended";
             self.model.fault(Promise::NothingIsLost, Some(node), Some(key), what);

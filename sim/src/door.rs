@@ -21,7 +21,9 @@ impl World {
         if !self.is_running(node, incarnation) {
             return;
         }
-        let Some(content) = content else { return self.input(node, Input::ClientCame { client, uid, is_admin: false }) };
+        let Some(content) = content else {
+            return self.input(node, Input::ClientCame { client, uid, is_admin: false });
+        };
         if !self.run(node).is_some_and(|run| run.clients.contains_key(&client) && !run.is_stopping) {
             return;
         }

@@ -1,6 +1,7 @@
 //! What can be done to machines, by chance or by hand: crash, start, stop, put a backup back, move a clock, part two.
 
 use mesh::Input;
+use proto::limits::{CLOCK_JUMP, CLOCK_STEADY};
 
 use crate::disk::Image;
 use crate::shape::Trouble;
@@ -67,7 +68,7 @@ impl World {
 
     /// A copy of what is synced, as somebody might put back.
     pub fn back_up(&mut self, node: usize) {
-        let Some(host) = self.hosts.get_mut(node).filter(|host| host.run.is_some() && !host.lies) else { return };
+        let Some(host) = self.hosts.get_mut(node).filter(|host| !host.lies) else { return };
         if host.backups.len() >= BACKUPS_MAX {
             host.backups.remove(0);
         }
@@ -98,11 +99,17 @@ impl World {
     /// Moves a wall clock.
     pub fn jump_clock(&mut self, node: usize, by: i64) {
         self.model.clocks_jump = true;
-        if let Some(host) = self.hosts.get_mut(node) {
-            host.wall_ahead += by;
-        }
+        self.model.tally.jumps += 1;
+        let is_far = by.unsigned_abs() > CLOCK_JUMP;
+        let until = self.now + CLOCK_STEADY;
+        let Some(host) = self.hosts.get_mut(node) else { return };
+        host.wall_ahead += by;
+        let is_seen = is_far && host.run.is_some();
         if let Some(account) = self.model.accounts.get_mut(node) {
             account.clock_moved = true;
+            if is_seen {
+                account.suspended_until = until;
+            }
         }
     }
 

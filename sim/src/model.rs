@@ -60,6 +60,8 @@ pub struct Mail {
     pub attempts: u32,
     /// Deliveries to its agent.
     pub deliveries: u32,
+    /// Those of the present run of its node, and which run that is.
+    pub deliveries_in_run: (u32, u32),
     /// Its agent has acknowledged the copy that its mailbox holds, or held last.
     pub was_acknowledged: bool,
     /// Its agent has acknowledged any copy of it.
@@ -122,6 +124,10 @@ pub(crate) struct Model {
     pub(crate) wall_most: u64,
     /// How far apart clocks may be by the scenario, and jump.
     pub(crate) clocks_jump: bool,
+    /// Deliveries after which a message may be given up, and is by every node sooner or later.
+    pub(crate) deliveries_max: u32,
+    /// Who is told in the present step that a message came to nothing.
+    pub(crate) told_now: BTreeSet<(AgentId, MessageId)>,
     pub(crate) tally: Tally,
 }
 
@@ -150,6 +156,9 @@ pub struct Tally {
     pub old_prekeys: u64,
     pub unknown_sources: u64,
     pub late_frames: u64,
+    pub dead: u64,
+    pub jumps: u64,
+    pub full: u64,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -161,8 +170,13 @@ struct Flight {
 }
 
 impl Model {
-    pub(crate) fn new(nodes: usize) -> Self {
-        Self { accounts: vec![Account::default(); nodes], out: vec![BTreeMap::new(); nodes], ..Self::default() }
+    pub(crate) fn new(nodes: usize, deliveries_max: u32) -> Self {
+        Self {
+            deliveries_max,
+            accounts: vec![Account::default(); nodes],
+            out: vec![BTreeMap::new(); nodes],
+            ..Self::default()
+        }
     }
 
     pub(crate) fn fault(&mut self, promise: Promise, node: Option<usize>, key: Option<Key>, what: impl Into<String>) {

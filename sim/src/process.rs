@@ -20,7 +20,7 @@ impl World {
     /// Starts a node's process: what lies on its disk is all that it knows.
     pub(crate) fn start(&mut self, node: usize) {
         let now = self.now;
-        let segment_bytes = self.shape.segment_bytes;
+        let (segment_bytes, bounds) = (self.shape.segment_bytes, self.shape.bounds);
         let without = self.without;
         let (new_id, seed) = (self.chance.bytes32(), self.chance.bytes32());
         let peers = self.peers_of(node);
@@ -48,7 +48,7 @@ impl World {
             Ok(past) => past,
             Err(what) => return self.fault(Promise::HostIsUsable, node, what),
         };
-        let options = options_of(host, peers, without);
+        let options = Options { bounds, ..options_of(host, peers, without) };
         let core_now = host.now(now);
         let mut effects = std::mem::take(&mut self.effects);
         let made = Node::new(options, seed, past, core_now, &mut effects);
@@ -83,9 +83,19 @@ impl World {
         });
         let found = found.into_iter().filter_map(|(number, entry)| Some((number, entry?))).collect();
         self.model.started(node, found, recovery.clean);
+        self.is_trusted(node);
         self.carry_out(node, &mut effects);
         self.effects = effects;
         self.plan_tick(node);
+    }
+
+    /// Whether a node that has started trusts its clock, as it says itself.
+    fn is_trusted(&mut self, node: usize) {
+        let is_suspended = self.run(node).is_some_and(|run| run.node.summary().is_suspended);
+        let until = if is_suspended { self.now + proto::limits::CLOCK_STEADY } else { 0 };
+        if let Some(account) = self.model.accounts.get_mut(node) {
+            account.suspended_until = until;
+        }
     }
 
     fn peers_of(&self, node: usize) -> Vec<PinnedPeer> {

@@ -1,5 +1,7 @@
 //! What a world is made of and what goes wrong in it, as data. Nothing here happens by itself.
 
+use mesh::Bounds;
+
 use crate::chance::Chance;
 
 /// The shape of a run: its size, its traffic and its troubles. All chances are in thousandths.
@@ -31,6 +33,8 @@ pub struct Shape {
     pub segment_bytes: usize,
     /// The slowest sync, in ms.
     pub sync_ms: u64,
+    /// How much may wait where.
+    pub bounds: Bounds,
     /// Agents are there when the node is born, and need not be made.
     pub agents_known: bool,
 }
@@ -123,6 +127,10 @@ pub struct Troubles {
     pub clock_jump: u32,
     /// A disk takes seconds to sync for a while.
     pub slow_disk: u32,
+    /// A disk has no room for new things for a while.
+    pub full_disk: u32,
+    /// A node is told, rightly or not, that nothing is heard of a peer, and later that something is.
+    pub silence: u32,
 }
 
 /// What clocks do.
@@ -137,7 +145,7 @@ pub struct Clocks {
 impl Troubles {
     /// Every trouble with its weight.
     #[must_use]
-    pub const fn weights(&self) -> [(Trouble, u32); 16] {
+    pub const fn weights(&self) -> [(Trouble, u32); 18] {
         [
             (Trouble::Crash, self.crash),
             (Trouble::Kill, self.kill),
@@ -155,6 +163,8 @@ impl Troubles {
             (Trouble::Rot, self.rot),
             (Trouble::ClockJump, self.clock_jump),
             (Trouble::SlowDisk, self.slow_disk),
+            (Trouble::FullDisk, self.full_disk),
+            (Trouble::Silence, self.silence),
         ]
     }
 
@@ -194,4 +204,6 @@ pub enum Trouble {
     Rot,
     ClockJump,
     SlowDisk,
+    FullDisk,
+    Silence,
 }

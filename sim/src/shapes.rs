@@ -1,5 +1,7 @@
 //! The shapes that are tried: from a calm day to everything at once. A table in code, so that the compiler reads it.
 
+use mesh::{Bounds, Share};
+
 use crate::chance::Chance;
 use crate::shape::{Clocks, Frames, Handling, Shape, Talk, Troubles};
 use crate::time::{MILLI, SECOND};
@@ -41,11 +43,14 @@ impl Shape {
             rot: 0,
             clock_jump: 0,
             slow_disk: 0,
+            full_disk: 0,
+            silence: 0,
         },
         trouble_every_ms: 0,
         clocks: Clocks { apart_ms: 0, jump_ms: 0 },
         segment_bytes: 256 << 10,
         sync_ms: 20,
+        bounds: Bounds::USUAL,
         agents_known: false,
     };
 
@@ -62,6 +67,8 @@ impl Shape {
             Self::stores_lost(),
             Self::lying_disks(),
             Self::wrong_clocks(),
+            Self::stubborn_agents(),
+            Self::full_rooms(),
             Self::everything(),
         ]
     }
@@ -210,6 +217,43 @@ impl Shape {
         }
     }
 
+    /// Agents that refuse what they get again and again, and are given up on.
+    #[must_use]
+    pub fn stubborn_agents() -> Self {
+        Self {
+            name: "stubborn agents",
+            seconds: 60,
+            frames: Frames { loss: 30, repeat: 20, reorder: 30, late: 10, latency_ms: 10 },
+            talk: Talk { short_lived: 100, ..Self::CALM.talk },
+            handling: Handling { respond: 300, refuse: 600, never: 20, slow: 20, late: 10, pause_ms: 500 },
+            troubles: Troubles { kill: 1, stop: 1, client_crash: 4, takeover: 1, crash: 1, ..Troubles::default() },
+            trouble_every_ms: 4000,
+            bounds: Bounds { deliveries_failed: 3, ..Bounds::USUAL },
+            ..Self::CALM
+        }
+    }
+
+    /// Little room everywhere, and agents that are away.
+    #[must_use]
+    pub fn full_rooms() -> Self {
+        Self {
+            name: "full rooms",
+            seconds: 60,
+            messages: 120,
+            frames: Frames { loss: 50, repeat: 30, reorder: 50, late: 10, latency_ms: 10 },
+            talk: Talk { short_lived: 50, impatient: 50, ..Self::CALM.talk },
+            troubles: Troubles { away: 4, full_disk: 2, silence: 2, cut: 1, stop: 1, crash: 1, ..Troubles::default() },
+            trouble_every_ms: 3000,
+            bounds: Bounds {
+                mailbox: Share { messages: 4, bytes: 600 },
+                pair: Share { messages: 3, bytes: 500 },
+                peer: Share { messages: 6, bytes: 1000 },
+                ..Bounds::USUAL
+            },
+            ..Self::CALM
+        }
+    }
+
     /// A little of everything that a node is told of.
     #[must_use]
     pub fn everything() -> Self {
@@ -231,9 +275,13 @@ impl Shape {
                 lose_store: 1,
                 rollback: 1,
                 slow_disk: 1,
+                full_disk: 1,
+                silence: 1,
+                clock_jump: 1,
                 ..Troubles::default()
             },
             trouble_every_ms: 4000,
+            clocks: Clocks { apart_ms: 0, jump_ms: 200_000 },
             handling: Handling { respond: 400, refuse: 50, never: 30, slow: 40, late: 30, pause_ms: 3000 },
             ..Self::CALM
         }

@@ -4,7 +4,7 @@
 use mesh::{Change, Effect, Event, HostedAgent, Input, Load, Outgoing, TransactionNumber};
 use proto::entry::{Entry, EntryNumber, Parts};
 use proto::limits::CLIENT_ROOM_DELIVERIES;
-use proto::{AgentId, Boundary, Name, PrekeyId};
+use proto::{AgentId, Boundary, MessageId, Name, PrekeyId};
 
 use crate::fault::Promise;
 use crate::forge;
@@ -98,6 +98,7 @@ impl World {
     pub(crate) fn carry_out(&mut self, node: usize, effects: &mut Vec<Effect>) {
         // What one step writes and says belongs together: a frame may speak of what the step's transaction does.
         let wall = self.hosts.get(node).map_or(0, |host| host.wall(self.now));
+        self.model.told_now = effects.iter().filter_map(refusal_of).collect();
         for effect in effects.iter() {
             if let Effect::Store { changes, .. } = effect {
                 self.model.asked(node, changes, wall);
@@ -349,4 +350,11 @@ fn into_parts(entry: Entry) -> Option<Parts> {
     } else {
         None
     }
+}
+
+/// Who is told in this step that a message came to nothing.
+fn refusal_of(effect: &Effect) -> Option<(AgentId, MessageId)> {
+    let Effect::Tell { outgoing, .. } = effect else { return None };
+    let draft = &outgoing.draft;
+    (draft.shape == proto::Shape::Notice).then_some((draft.destination, draft.id))
 }

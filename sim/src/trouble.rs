@@ -1,6 +1,6 @@
 //! What goes wrong, and how it is mended. Each trouble is something that happens to machines; none knows the core.
 
-use mesh::Stats;
+use mesh::{Input, Stats};
 use proto::metadata::Stage;
 use proto::{AgentId, ContentType, MessageId, MessageType};
 
@@ -127,6 +127,14 @@ impl World {
                 let by = if self.chance.percent(50) { by } else { -by };
                 self.jump_clock(node, by);
             }
+            Trouble::FullDisk => {
+                self.model.tally.full += 1;
+                let incarnation = self.incarnation(node);
+                self.input_if(node, incarnation, Input::Disk { has_room: false });
+                let after = self.chance.skewed(SECOND, 20 * SECOND);
+                self.plan(after, What::Mend { trouble, node });
+            }
+            Trouble::Silence => self.silence(node),
             Trouble::SlowDisk => {
                 let until = self.now + self.chance.skewed(SECOND, 20 * SECOND);
                 if let Some(host) = self.hosts.get_mut(node) {
@@ -277,8 +285,25 @@ impl World {
             | Trouble::Damage
             | Trouble::Rot
             | Trouble::ClockJump
+            | Trouble::Silence
             | Trouble::SlowDisk => {}
+            Trouble::FullDisk => {
+                let incarnation = self.incarnation(node);
+                self.input_if(node, incarnation, Input::Disk { has_room: true });
+            }
         }
+    }
+
+    /// A hint, true or not, that a peer is silent; and, as it must, the other one some time later.
+    fn silence(&mut self, node: usize) {
+        let Some(run) = self.run(node) else { return };
+        let links: Vec<_> = run.links.keys().copied().collect();
+        let Some(link) = self.chance.pick(&links).copied() else { return };
+        let incarnation = self.incarnation(node);
+        self.input_if(node, incarnation, Input::LinkSilent { link });
+        let after = self.chance.skewed(SECOND, 30 * SECOND);
+        let input = Box::new(Input::LinkHeard { link });
+        self.plan(after, What::Input { node, incarnation, input });
     }
 
     /// From here on nothing goes wrong, and agents do as they should.
@@ -291,6 +316,7 @@ impl World {
         self.network.heal_all();
         self.network.frames = Frames { latency_ms: self.network.frames.latency_ms, ..Frames::default() };
         for node in 0..self.hosts.len() {
+            self.mend(Trouble::FullDisk, node);
             if let Some(host) = self.hosts.get_mut(node) {
                 host.slow_until = 0;
                 host.holds_syncs = false;

@@ -174,7 +174,7 @@ impl World {
             hosts: Vec::new(),
             agents: Vec::new(),
             network: Network::new(shape.frames),
-            model: Model::new(shape.nodes),
+            model: Model::new(shape.nodes, shape.bounds.deliveries_failed),
             trace: Trace::new(),
             story: Story::silent(),
             effects: Effects::new(),

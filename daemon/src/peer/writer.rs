@@ -100,7 +100,9 @@ impl Writer {
             };
             let parts = loaded.parts(&self.shared, &outgoing).await;
             match parts.and_then(|parts| self.make(&outgoing, &parts, seal_to)) {
-                Some(frame) if frame.as_bytes().len() > limits::SMALL_FRAME_BYTES => self.write_large(&outgoing, frame).await?,
+                Some(frame) if frame.as_bytes().len() > limits::SMALL_FRAME_BYTES => {
+                    self.write_large(&outgoing, frame).await?
+                }
                 Some(frame) => self.append(&outgoing, &frame).await?,
                 None => unwritten.add(&outgoing),
             }

@@ -16,9 +16,6 @@ pub(crate) type OnceKey = (AgentId, AgentId, u8, MessageId);
 /// Acknowledgements so close to the end of a lease may be judged either way.
 const GREY: u64 = 2 * SECOND;
 
-/// Deliveries after which a message may be given up.
-const DELIVERIES_MAX: u32 = 20;
-
 /// A delivery that is out.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Delivered {
@@ -78,6 +75,7 @@ impl Model {
         self.judge_on_disk(node, key, entry);
         let before = self.mail_of(key).deliveries;
         self.mail_of(key).deliveries += 1;
+        self.judge_run(node, key);
         if before > 0 && !is_marked && !self.is_forgiven(node) {
             let what = format!("delivery {} is not marked", before + 1);
             self.fault(Promise::RepeatsAreMarked, Some(node), Some(key), what);
@@ -90,6 +88,20 @@ impl Model {
         }
         if answers {
             self.judge_end(node, key, content, wall);
+        }
+    }
+
+    /// Nothing is delivered for ever.
+    fn judge_run(&mut self, node: usize, key: Key) {
+        let starts = self.accounts.get(node).map_or(0, |account| account.starts);
+        let most = self.deliveries_max;
+        let (run, count) = &mut self.mail_of(key).deliveries_in_run;
+        *count = if *run == starts { *count + 1 } else { 1 };
+        *run = starts;
+        // An id may be said again, and lie there a second time.
+        if *count > 3 * most {
+            let what = format!("delivery {count} in one run");
+            self.fault(Promise::BoundsHold, Some(node), Some(key), what);
         }
     }
 
@@ -185,6 +197,7 @@ impl Model {
     /// One story, and a true one.
     pub(crate) fn note_end(&mut self, node: usize, question: Key, end: End, wall: u64, is_free: bool) {
         let expired_somewhere = self.wall_most.max(wall);
+        let deliveries_max = self.deliveries_max;
         let mail = self.mail_of(question);
         let was_handled = mail.was_handled || mail.was_responded;
         let is_true = match end {
@@ -195,7 +208,7 @@ impl Model {
                 mail.deliveries == 0 && !may_have_come && expired_somewhere >= mail.expiry
             }
             End::Failed(ErrorCode::TIMEOUT) => expired_somewhere >= mail.expiry,
-            End::Failed(ErrorCode::GIVEN_UP) => mail.deliveries >= DELIVERIES_MAX,
+            End::Failed(ErrorCode::GIVEN_UP) => mail.deliveries >= deliveries_max,
             End::Failed(ErrorCode::MALFORMED | ErrorCode::POLICY) => mail.is_unfit,
             End::Failed(ErrorCode::FULL) => mail.was_responded,
             // What was said was lost, and is said to be.
@@ -283,6 +296,10 @@ impl Model {
             let is_free = mail.is_source_lost;
             return self.note_end(node, key, End::Failed(code), 0, is_free);
         }
+        if code == ErrorCode::FULL && mail.submissions > 1 {
+            // What it is said again of may have ended long ago; that there is no room now says nothing of it.
+            return;
+        }
         mail.refused = Some(code);
         if mail.was_owned && !is_free && !mail.is_unfit {
             let what = format!("refused with {code} after it was accepted");
@@ -297,7 +314,7 @@ impl Model {
         *count += 1;
         let is_repeated = *count > 1;
         self.tally.once += 1;
-        if is_repeated && !self.accounts.get(node).is_some_and(|account| account.clock_moved) {
+        if is_repeated {
             let what = format!("{} came twice, and was said at most once", header.id());
             self.fault(Promise::AtMostOnce, Some(node), None, what);
         }

@@ -11,9 +11,6 @@ use super::{Model, PairKey};
 use crate::account::{Key, View, is_answer, key_of_stub, pair_of_mark};
 use crate::fault::Promise;
 
-/// Deliveries after which a message may be given up.
-const DELIVERIES_MAX: u32 = 20;
-
 /// What one transaction does, taken together.
 #[derive(Default)]
 struct Together {
@@ -31,7 +28,15 @@ impl Model {
         for change in changes {
             match change {
                 Change::Put(number, bytes) => match Entry::read(bytes.clone()) {
-                    Ok(entry) => self.put(node, *number, entry, &mut together),
+                    Ok(entry) => {
+                        let dies = match &entry {
+                            Entry::Died { entry, .. } => Some(*entry),
+                            _ => None,
+                        };
+                        let letter = dies.and_then(|dead| self.accounts.get(node)?.asked.entries.get(&dead).cloned());
+                        self.put(node, *number, entry, &mut together);
+                        forgotten.extend(letter);
+                    }
                     Err(error) => {
                         let what = format!("an entry cannot be read again: {error}");
                         self.fault(Promise::HostIsUsable, Some(node), None, what);
@@ -69,6 +74,8 @@ impl Model {
             together.marks.insert(pair_of_mark(mark));
         } else if let Entry::Dead { dead, .. } = &entry {
             together.dead.insert(Key::of(&dead.letter));
+        } else if let (Entry::Died { .. }, Some(key)) = (&entry, key) {
+            together.dead.insert(key);
         }
         if let Entry::Stub(stub) = &entry {
             self.judge_stubs(node, stub);
@@ -199,8 +206,29 @@ impl Model {
             || mail.excuse.is_some()
             || is_forgiven
             || self.is_forgiven(mail.destination_node);
+        let is_told_now = self.told_now.contains(&(key.pair.source, key.id));
+        let is_told =
+            is_told_now || !mail.ends.is_empty() || mail.refused.is_some() || mail.was_stored || letter.handled_wanted;
+        let is_silent = !is_told && !key.pair.answers && !together.dead.contains(&key) && mail.excuse.is_none();
         if !fits {
             let what = "given up by its source before its destination had it on disk";
+            self.fault(Promise::NothingIsLost, Some(node), Some(key), what);
+        } else if is_silent && !is_forgiven {
+            let what = "given up by its source, and neither told nor a dead letter";
+            self.fault(Promise::NothingIsLost, Some(node), Some(key), what);
+        }
+        self.judge_expiry(node, key);
+    }
+
+    /// A clock that has just jumped ends nothing.
+    fn judge_expiry(&mut self, node: usize, key: Key) {
+        let Some(mail) = self.mail.get(&key) else { return };
+        let went_well = mail.was_stored || mail.was_acknowledged || mail.may_be_acknowledged || mail.is_unfit;
+        let is_free = mail.excuse.is_some() || self.is_forgiven(node) || self.is_forgiven(mail.destination_node);
+        let given_up = mail.deliveries >= self.deliveries_max;
+        let until = self.accounts.get(node).map_or(0, |account| account.suspended_until);
+        if self.now < until && !went_well && !is_free && !given_up && !key.pair.answers {
+            let what = "it expired by a clock that had just jumped";
             self.fault(Promise::NothingIsLost, Some(node), Some(key), what);
         }
     }
@@ -212,11 +240,25 @@ impl Model {
         let fits = mail.was_acknowledged
             || mail.may_be_acknowledged
             || wall >= mail.expiry && !key.pair.answers
-            || mail.deliveries >= DELIVERIES_MAX
+            || mail.deliveries >= self.deliveries_max
             || mail.excuse.is_some()
             || is_forgiven;
+        let is_handled = mail.was_acknowledged || mail.may_be_acknowledged || mail.excuse.is_some() || is_forgiven;
+        let is_told_now = self.told_now.contains(&(key.pair.source, key.id));
+        let is_silent =
+            !is_handled && !is_told_now && !letter.handled_wanted && !together.dead.contains(&key) && mail.was_stored;
+        let expired_early = !is_handled
+            && mail.deliveries < self.deliveries_max
+            && !key.pair.answers
+            && self.accounts.get(node).is_some_and(|account| self.now < account.suspended_until);
         if !fits {
             let what = "left the mailbox, and its agent has not acknowledged it under a number that counts";
+            self.fault(Promise::NothingIsLost, Some(node), Some(key), what);
+        } else if is_silent && !key.pair.answers {
+            let what = "left the mailbox, and neither told nor a dead letter";
+            self.fault(Promise::NothingIsLost, Some(node), Some(key), what);
+        } else if expired_early {
+            let what = "it expired in the mailbox by a clock that had just jumped";
             self.fault(Promise::NothingIsLost, Some(node), Some(key), what);
         }
         let answer = key.reverse();
@@ -240,7 +282,7 @@ impl Model {
         let is_forgiven = self.is_forgiven(node);
         let answer = self.mail.get(&key.reverse());
         let was_told = answer.is_some_and(|answer| {
-            answer.was_acknowledged || answer.may_be_acknowledged || answer.deliveries >= DELIVERIES_MAX
+            answer.was_acknowledged || answer.may_be_acknowledged || answer.deliveries >= self.deliveries_max
         });
         let is_excused = self.mail.get(&key).is_none_or(|mail| mail.excuse.is_some());
         let waited = wall >= stub.expiry.saturating_add(proto::limits::OUTCOME_WAIT);
