@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use proto::AgentId;
 use proto::entry::{Entry, EntryNumber};
-use proto::limits::{CLOCK_AHEAD_MAX, CLOCK_JUMP, CLOCK_NOTED_EVERY, CLOCK_STEADY};
+use proto::limits::{CLOCK_AHEAD_MAX, CLOCK_BACK_WAIT, CLOCK_JUMP, CLOCK_NOTED_EVERY, CLOCK_STEADY};
 
 use crate::effect::{Effect, Event};
 use crate::node::Node;
@@ -23,6 +23,8 @@ pub(crate) struct WallClock {
     suspended: Option<Suspended>,
     /// The last time that was noted on disk, and where.
     noted: Option<(u64, EntryNumber)>,
+    /// When it went back last.
+    back: Option<Mono>,
 }
 
 /// Nothing expires.
@@ -35,11 +37,16 @@ struct Suspended {
 
 impl WallClock {
     pub(crate) const fn new(now: Now) -> Self {
-        Self { offset: offset(now), suspended: None, noted: None }
+        Self { offset: offset(now), suspended: None, noted: None, back: None }
     }
 
     pub(crate) const fn is_suspended(&self) -> bool {
         self.suspended.is_some()
+    }
+
+    /// Whether it went back a moment ago: what was opened until now may have been opened by prekeys that are gone.
+    pub(crate) fn is_back(&self, now: Mono) -> bool {
+        self.back.is_some_and(|at| now.since(at) < CLOCK_BACK_WAIT)
     }
 
     /// What the journal noted last.
@@ -71,8 +78,12 @@ impl Node {
         let offset = offset(step.now);
         let moved = offset - core::mem::replace(&mut self.clock.offset, offset);
         if moved.unsigned_abs() > u128::from(CLOCK_JUMP) {
+            let is_back = moved < 0;
+            if is_back && self.rules.hold(Rule::StepBackErasesPrekeys) {
+                self.clock.back = Some(step.now.mono);
+            }
             self.clock_jumped(step);
-            self.renew_prekeys(moved < 0, step);
+            self.renew_prekeys(is_back, step);
         }
     }
 

@@ -116,6 +116,10 @@ impl Node {
     pub(crate) fn receive_once(&mut self, content: Verified<Box<Content>>, step: &mut Step<'_>) {
         let content = *content.into_inner();
         let header = content.header;
+        if self.clock.is_back(step.now.mono) {
+            self.stats.stale += 1;
+            return;
+        }
         if !is_timely(&header, step.now) && self.rules.hold(Rule::OnceStale) {
             self.stats.stale += 1;
             return;

@@ -230,6 +230,9 @@ pub const CLOCK_JUMP: u64 = 60 * SECOND;
 pub const CLOCK_AHEAD_MAX: u64 = 24 * HOUR;
 /// After a jump, nothing expires until the clock has been steady for this long.
 pub const CLOCK_STEADY: u64 = 600 * SECOND;
+/// After a step back of the clock, nothing that goes at most once is taken from the wire for this long: what was opened
+/// by the prekeys from before may still be on its way inside.
+pub const CLOCK_BACK_WAIT: u64 = 2 * SECOND;
 /// The wall clock is noted on disk this often.
 pub const CLOCK_NOTED_EVERY: u64 = HOUR;
 /// Answers to an operator's question hold this many messages at most.

@@ -1,6 +1,8 @@
 //! Schedules that chance finds too seldom, each with the story of one trouble. A core that keeps the contract lives
 //! through all of them; one that leaves out the rule that a schedule is about does not.
 
+mod clocks;
+
 use mesh::Rule;
 use proto::FlowKind;
 use proto::Shape as Kind;
@@ -93,6 +95,24 @@ pub const BY_HAND: &[ByHand] = &[
     ByHand { name: "a late word of an older flow loses nothing", seeds: 10, nodes: 2, live: late_older_flow },
     ByHand { name: "a mark that only a floor has made is answered for", seeds: 10, nodes: 2, live: mark_of_a_floor },
     ByHand { name: "large bodies fill the window and arrive", seeds: 1, nodes: 2, live: large_bodies },
+    ByHand {
+        name: "a store that was copied at rest and put back delivers again what it had, marked",
+        seeds: 10,
+        nodes: 2,
+        live: clocks::copied_at_rest,
+    },
+    ByHand {
+        name: "what was said once is not heard again when its hour comes back",
+        seeds: 10,
+        nodes: 2,
+        live: clocks::its_hour_comes_back,
+    },
+    ByHand {
+        name: "a clock that jumps two days either way ends nothing",
+        seeds: 3,
+        nodes: 2,
+        live: clocks::two_days_either_way,
+    },
     ByHand { name: "a destination that lies harms only what it was sent", seeds: 10, nodes: 3, live: lies_all_day },
 ];
 

@@ -38,6 +38,9 @@ const fn schedule_of(rule: Rule) -> Option<usize> {
         Rule::AnswersNotAged => Some(3),
         Rule::PrekeyFetchedAnew => Some(4),
         Rule::NewFlowWaitsForOld => Some(5),
+        Rule::RebornMarksMailbox => Some(16),
+        Rule::StepBackErasesPrekeys => Some(17),
+        Rule::JumpSuspendsExpiry => Some(18),
         Rule::AcceptedAfterSync
         | Rule::AttemptAfterSync
         | Rule::StoredAfterSync
@@ -72,11 +75,8 @@ const fn schedule_of(rule: Rule) -> Option<usize> {
         | Rule::OnceRemembered
         | Rule::OnceStale
         | Rule::DeliveredNotedAtCleanStop
-        | Rule::RebornMarksMailbox
         | Rule::TooManyFailuresEnd
-        | Rule::UntoldBecomesDead
-        | Rule::JumpSuspendsExpiry
-        | Rule::StepBackErasesPrekeys => None,
+        | Rule::UntoldBecomesDead => None,
     }
 }
 

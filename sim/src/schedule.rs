@@ -230,6 +230,12 @@ impl World {
         self.mail(sent).is_some_and(|mail| mail.deliveries > 0)
     }
 
+    /// Whether a node runs.
+    #[must_use]
+    pub fn is_up(&self, node: usize) -> bool {
+        self.hosts.get(node).is_some_and(|host| host.run.is_some())
+    }
+
     /// Whether a message's end was told.
     #[must_use]
     pub fn is_ended(&self, sent: Sent) -> bool {
