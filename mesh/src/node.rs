@@ -27,6 +27,7 @@ use crate::once;
 use crate::outbox::Outbox;
 use crate::pair::Pair;
 use crate::recent::{Asked, Recent};
+use crate::records::next_sequence;
 use crate::rules::Rules;
 use crate::say::Teller;
 use crate::step::Step;
@@ -147,7 +148,7 @@ impl Node {
     }
 
     fn sign_node(&mut self, step: &mut Step<'_>) {
-        self.node_sequence = step.wall().max(self.node_sequence.saturating_add(1));
+        self.node_sequence = next_sequence(self.node_sequence, step.wall(), &mut self.chance);
         let record = NodeRecord {
             public_key: self.me.public_key,
             name: self.me.name.clone(),

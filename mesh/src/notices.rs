@@ -44,11 +44,29 @@ impl Node {
 
     /// The destination has no room for the message that is next in order. What follows it waits with it.
     fn heard_full(&mut self, pair: Pair, id: MessageId, retry_after_ms: u32, step: &mut Step<'_>) {
-        let Some(place) = self.outbox.place(pair, id) else { return };
+        if let Some(place) = self.outbox.place(pair, id) {
+            self.hold(pair, place, retry_after_ms, step);
+        }
+    }
+
+    /// What was settled may have brought the message to the front that its destination has no room for.
+    pub(crate) fn hold_if_full(&mut self, pair: Pair, step: &mut Step<'_>) {
+        let later = self.outbox.pairs.get_mut(&pair).and_then(|out| out.full_later.take());
+        if let Some((place, retry_after_ms)) = later {
+            self.hold(pair, place, retry_after_ms, step);
+        }
+    }
+
+    fn hold(&mut self, pair: Pair, place: Place, retry_after_ms: u32, step: &mut Step<'_>) {
         let Some(out) = self.outbox.pairs.get_mut(&pair) else { return };
         let Some(flow) = out.flows.front_mut().filter(|flow| flow.id == place.flow) else { return };
-        // It counts for the lowest one alone, and once for each attempt.
-        if flow.floor() != place.sequence {
+        // It counts for the lowest one alone, and once for each attempt. It is said before the STORED of those before it,
+        // which wait for their sync.
+        if flow.floor() < place.sequence {
+            out.full_later = Some((place, retry_after_ms));
+            return;
+        }
+        if flow.floor() > place.sequence {
             return;
         }
         let Some(owned) = flow.owned.get_mut(&place.sequence).filter(|owned| owned.may_hear_full) else { return };

@@ -151,6 +151,8 @@ pub(crate) struct OutPair {
     pub(crate) usual: u64,
     /// The destination is full; until then nothing leaves.
     pub(crate) held: Option<Mono>,
+    /// The destination was full for the message at that place, and advised so many ms, when others were owned before it.
+    pub(crate) full_later: Option<(Place, u32)>,
 }
 
 impl OutPair {
@@ -164,6 +166,7 @@ impl OutPair {
             refused: None,
             usual: proto::limits::SECOND / 10,
             held: None,
+            full_later: None,
         }
     }
 

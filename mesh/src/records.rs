@@ -8,6 +8,7 @@ use proto::limits::{PREKEY_ERASURE_DELAY, PREKEY_LIFE_MAX, PREKEY_ROTATION, RECO
 use proto::record::{AgentRecord, Known};
 use proto::{AgentId, Content, ErrorCode, Name, PrekeyId, Verified};
 
+use crate::chance::Chance;
 use crate::directory::Found;
 use crate::effect::{Control, Effect};
 use crate::node::Node;
@@ -58,7 +59,7 @@ impl Node {
         let node = self.node_id();
         let known = self.directory.record(agent).map_or(0, |record| record.sequence);
         let Some(local) = self.locals.agents.get_mut(&agent) else { return };
-        local.sequence = step.wall().max(local.sequence.max(known).saturating_add(1));
+        local.sequence = next_sequence(local.sequence.max(known), step.wall(), &mut self.chance);
         let record = AgentRecord {
             public_key: local.hosted.public_key,
             name: local.hosted.name.clone(),
@@ -177,4 +178,11 @@ impl Node {
             }
         }
     }
+}
+
+/// The sequence of the next record: the clock, or where that is behind, a number drawn above the last one. A store that
+/// went back would make another record under the same number by a fixed step, and the two would never be told apart.
+pub(crate) fn next_sequence(last: u64, wall: u64, chance: &mut Chance) -> u64 {
+    const STEP_MAX: u64 = 1 << 32;
+    if wall > last { wall } else { last.saturating_add(chance.between(1, STEP_MAX)) }
 }

@@ -223,6 +223,7 @@ impl Node {
     pub(crate) fn repeat(&mut self, pair: Pair, step: &mut Step<'_>) {
         let Some(out) = self.outbox.pairs.get_mut(&pair) else { return };
         out.refused = None;
+        out.full_later = None;
         if let Some(at) = out.held.take() {
             self.timers.clear(at, Why::HoldEnds(pair));
         }
@@ -266,6 +267,7 @@ impl Node {
             self.settle(pair, Place { flow, sequence }, Settled::Stored, step);
         }
         self.rearm(pair, step);
+        self.hold_if_full(pair, step);
         self.pump(pair, step);
     }
 
