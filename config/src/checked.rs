@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use proto::{Name, limits};
 
 use crate::ConfigError;
+use crate::metrics::MetricsListen;
 use crate::peer::{Peer, is_address};
 use crate::raw::Raw;
 
@@ -22,6 +23,8 @@ pub struct Config {
     pub mesh: Mesh,
     /// What is logged.
     pub log: Log,
+    /// Where metrics and health are told. Nowhere without it.
+    pub metrics: Option<MetricsListen>,
 }
 
 /// The agents' door.
@@ -123,6 +126,9 @@ impl Config {
             Some("json") => LogFormat::Json,
             Some(other) => return Err(bad("log.format", other, "text or json".into())),
         };
+        let metrics = raw.metrics.listen.filter(|listen| !listen.is_empty()).map(|listen| {
+            listen.parse().map_err(|error: crate::MetricsError| bad("metrics.listen", &listen, error.to_string()))
+        });
         Ok(Self {
             node_name,
             state_dir: raw.node.state_dir.map_or(defaults.state_dir, PathBuf::from),
@@ -134,6 +140,7 @@ impl Config {
                 hops,
             },
             log: Log { level, format },
+            metrics: metrics.transpose()?,
         })
     }
 }

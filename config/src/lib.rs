@@ -9,12 +9,14 @@
 pub mod checked;
 mod error;
 pub mod load;
+mod metrics;
 mod peer;
 pub mod raw;
 
 pub use checked::{Config, Log, LogFormat, Mesh, Socket};
 pub use error::ConfigError;
 pub use load::{Flags, Host, load};
+pub use metrics::{MetricsError, MetricsListen};
 pub use peer::{Peer, PeerError};
 
 /// The commented sample, which is also the documentation of every key.

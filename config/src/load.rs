@@ -40,12 +40,13 @@ pub struct Host {
     pub variables: Vec<(&'static str, OsString)>,
 }
 
-const VARIABLES: [&str; 9] = [
+const VARIABLES: [&str; 10] = [
     "AICP_NODE_NAME",
     "AICP_STATE_DIR",
     "AICP_SOCKET",
     "AICP_LISTEN",
     "AICP_LOG",
+    "AICP_METRICS_LISTEN",
     "HOME",
     "XDG_STATE_HOME",
     "XDG_RUNTIME_DIR",
@@ -158,6 +159,7 @@ fn from_environment(host: &Host) -> Raw {
     raw.socket.path = text("AICP_SOCKET");
     raw.mesh.listen = text("AICP_LISTEN");
     raw.log.level = text("AICP_LOG");
+    raw.metrics.listen = text("AICP_METRICS_LISTEN");
     raw
 }
 
@@ -246,7 +248,7 @@ mod tests {
         assert_eq!(config.node_name.as_str(), "alpha-1");
         assert_eq!(config.state_dir, home.path().join(".local/state/aicp"));
         assert_eq!(config.socket.path, config.state_dir.join("agent.sock"));
-        assert_eq!((config.socket.mode, config.mesh.listen), (0o600, None));
+        assert_eq!((config.socket.mode, config.mesh.listen, config.metrics), (0o600, None, None));
     }
 
     #[test]
@@ -283,6 +285,30 @@ mod tests {
         assert!(missing.contains("none.toml"), "{missing}");
         let nowhere = load_on(&Flags::default(), &Host::default()).expect_err("no home");
         assert!(nowhere.to_string().contains("--state-dir"));
+    }
+
+    #[test]
+    fn metrics_are_told_on_this_host_alone_and_anything_else_is_refused_with_the_reason() {
+        let home = tempfile::tempdir().expect("a folder");
+        let load = |listen: &str| {
+            let mut host = user(home.path());
+            host.variables.push(("AICP_METRICS_LISTEN", listen.into()));
+            load_on(&Flags::default(), &host)
+        };
+        for listen in ["127.0.0.1:9177", "127.9.9.9:1", "[::1]:9177", "unix:/run/aicp/metrics.sock"] {
+            let metrics = load(listen).expect("a place on this host").metrics.expect("it is told");
+            assert_eq!(metrics.to_string(), listen);
+        }
+        assert_eq!(load("").expect("nothing").metrics, None);
+        for listen in ["0.0.0.0:9177", "[::]:9177", "10.0.0.5:9177", "[::ffff:10.0.0.5]:9177", "192.0.2.1:9177"] {
+            let told = load(listen).expect_err(listen).to_string();
+            assert!(told.contains("metrics.listen") && told.contains(listen), "{told}");
+            assert!(told.contains("others could read") && told.contains("127.0.0.1:9177"), "{told}");
+        }
+        for listen in ["9177", "localhost:9177", "127.0.0.1", "unix:", "unix:metrics.sock", "/run/aicp/metrics.sock"] {
+            let told = load(listen).expect_err(listen).to_string();
+            assert!(told.contains("metrics.listen") && told.contains("unix:/run/aicp/metrics.sock"), "{told}");
+        }
     }
 
     #[test]

@@ -12,6 +12,7 @@ pub const KEYS: &[(&str, &[&str])] = &[
     ("socket", &["path", "mode"]),
     ("mesh", &["listen", "peers", "advertise", "max_hops"]),
     ("log", &["level", "format"]),
+    ("metrics", &["listen"]),
 ];
 
 /// The whole file.
@@ -26,6 +27,8 @@ pub struct Raw {
     pub mesh: RawMesh,
     /// What is logged.
     pub log: RawLog,
+    /// Metrics and health.
+    pub metrics: RawMetrics,
 }
 
 /// `[node]`.
@@ -66,6 +69,14 @@ pub struct RawLog {
     pub format: Option<String>,
 }
 
+/// `[metrics]`.
+#[derive(Clone, PartialEq, Eq, Default, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[expect(missing_docs, reason = "each is a key of aicpd.toml, which says what it is")]
+pub struct RawMetrics {
+    pub listen: Option<String>,
+}
+
 impl Raw {
     /// Reads a file's text. An unknown key is told before a value of another type.
     pub fn read(path: &Path, text: &str) -> Result<Self, ConfigError> {
@@ -94,6 +105,7 @@ impl Raw {
                 max_hops: self.mesh.max_hops.or(before.mesh.max_hops),
             },
             log: RawLog { level: self.log.level.or(before.log.level), format: self.log.format.or(before.log.format) },
+            metrics: RawMetrics { listen: self.metrics.listen.or(before.metrics.listen) },
         }
     }
 }
