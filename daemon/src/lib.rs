@@ -22,6 +22,7 @@ mod status;
 mod tables;
 mod tasks;
 pub mod telemetry;
+mod unix_socket;
 mod vault;
 
 pub use app::App;

@@ -1,9 +1,6 @@
 //! The listener of the agents' door: makes the socket, takes connections, and removes the socket at the end. It reads
 //! nothing from them.
 
-use std::fs::DirBuilder;
-use std::io::ErrorKind;
-use std::os::unix::fs::{DirBuilderExt, FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +12,7 @@ use tokio::task::AbortHandle;
 use super::session;
 use crate::StartError;
 use crate::shared::Shared;
+use crate::unix_socket::{self, BindError};
 
 /// After a failure to take a connection, for want of descriptors perhaps.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -31,15 +29,11 @@ impl Door {
     /// Opens it. A socket that a dead daemon left behind is replaced.
     pub(crate) fn open(socket: &config::Socket) -> Result<Self, StartError> {
         let path = socket.path.clone();
-        let failed = |source| StartError::Socket { path: path.clone(), source };
-        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-            // Root's door is for other users too; who may open it is the socket's own mode.
-            let mode = if rustix::process::geteuid().is_root() { 0o755 } else { 0o700 };
-            DirBuilder::new().recursive(true).mode(mode).create(folder).map_err(failed)?;
-        }
-        remove_stale(&path)?;
-        let listener = UnixListener::bind(&path).map_err(failed)?;
-        std::fs::set_permissions(&path, PermissionsExt::from_mode(socket.mode)).map_err(failed)?;
+        let listener = unix_socket::bind(&path, socket.mode).map_err(|error| match error {
+            BindError::InUse => StartError::SocketInUse { path: path.clone() },
+            BindError::NotASocket => StartError::NotASocket { path: path.clone() },
+            BindError::Io(source) => StartError::Socket { path: path.clone(), source },
+        })?;
         Ok(Self { path, bound: Some(listener), listening: None })
     }
 
@@ -69,25 +63,6 @@ impl Door {
 impl Drop for Door {
     fn drop(&mut self) {
         self.close();
-    }
-}
-
-/// Removes a socket on which nobody answers.
-fn remove_stale(path: &Path) -> Result<(), StartError> {
-    let about = match std::fs::symlink_metadata(path) {
-        Ok(about) => about,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-        Err(source) => return Err(StartError::Socket { path: path.into(), source }),
-    };
-    if !about.file_type().is_socket() {
-        return Err(StartError::NotASocket { path: path.into() });
-    }
-    match std::os::unix::net::UnixStream::connect(path) {
-        Ok(_) => Err(StartError::SocketInUse { path: path.into() }),
-        Err(error) if error.kind() == ErrorKind::ConnectionRefused => {
-            std::fs::remove_file(path).map_err(|source| StartError::Socket { path: path.into(), source })
-        }
-        Err(source) => Err(StartError::Socket { path: path.into(), source }),
     }
 }
 
