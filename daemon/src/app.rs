@@ -19,6 +19,7 @@ use crate::node_task::{NodeTask, PATIENCE, Work};
 use crate::peer::PeerDoor;
 use crate::shared::{Ask, Shared};
 use crate::tables::{SigningKey, ToClient, ToLink};
+use crate::telemetry::MetricsDoor;
 use crate::{Failure, StartError, StateDir, echo, journal};
 
 /// What sessions and links have left to write, they write in this time.
@@ -37,6 +38,7 @@ pub struct App {
     node: JoinHandle<()>,
     journal: Thread<Result<(), Failure>>,
     failure: watch::Receiver<Option<Failure>>,
+    metrics: Option<MetricsDoor>,
 }
 
 impl App {
@@ -46,6 +48,11 @@ impl App {
         let state = StateDir::open(&config.state_dir)?;
         let (identity, disk) = state.open_identity()?;
         let node_key = Arc::clone(&identity.node);
+        // Before what was kept is read, which may take long: whoever waits for the daemon sees that it starts.
+        let metrics = match &config.metrics {
+            Some(listen) => Some(MetricsDoor::open(listen, config.socket.mode).await?),
+            None => None,
+        };
         // What can fail for reasons of the host comes first: a journal that was opened is no longer at rest.
         let peers = PeerDoor::open(&node_key, &config.node_name, &config.mesh)?;
         let mut agents = Door::open(&config.socket)?;
@@ -93,9 +100,12 @@ impl App {
         let listen = listens_on.map_or("nothing".into(), |address| address.to_string());
         let (id, socket) = (shared.node, agents.path().display().to_string());
         tracing::info!(node = %id, name = %shared.name, socket, listen, "aicpd is running");
+        if let Some(metrics) = &metrics {
+            metrics.ready(&shared);
+        }
         // The doors are open; whoever comes is served by the tasks.
         tokio::task::yield_now().await;
-        Ok(Self { shared, agents, peers, node, journal: running.thread, failure: failed })
+        Ok(Self { shared, agents, peers, node, journal: running.thread, failure: failed, metrics })
     }
 
     /// Who this node is.
@@ -131,8 +141,11 @@ impl App {
     /// Ends it in peace: nothing new is taken, the core writes down what a clean stop needs, what was said is written
     /// out, and the journal is closed.
     pub async fn stop(mut self) -> Result<(), Failure> {
-        let Self { shared, agents, peers, node, journal, .. } = &mut self;
+        let Self { shared, agents, peers, node, journal, metrics, .. } = &mut self;
         let shared = Arc::clone(shared);
+        if let Some(metrics) = metrics {
+            metrics.stopping(&shared);
+        }
         if let Some(peers) = peers {
             peers.close();
         }

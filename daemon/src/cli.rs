@@ -117,6 +117,8 @@ pub fn describe(config: &Config) -> String {
         let _ = writeln!(out, "advertise  {address}");
     }
     let _ = writeln!(out, "hops       {}", config.mesh.hops);
+    let metrics = config.metrics.as_ref().map_or("nowhere".into(), ToString::to_string);
     let _ = writeln!(out, "log        {}", config.log.level);
+    let _ = writeln!(out, "metrics    {metrics}");
     out
 }

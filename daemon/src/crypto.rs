@@ -76,6 +76,8 @@ impl Maker {
 pub(crate) enum Arrived {
     /// The core hears of it.
     Said(PeerSaid),
+    /// Its signature holds and its content is refused: the core hears of it, and says so to its source.
+    Unfit(PeerSaid, Refusal),
     /// Its destination does not live here.
     NotHere,
     /// It is dropped. Nothing about it was verified, or its content is refused.
@@ -126,9 +128,9 @@ fn unseal(frame: Verified<Frame>, hosted: &Hosted, now: Now) -> Arrived {
     let header = verify::header(&frame);
     match verify::open_or_place(frame, &mut hosted.prekeys.lock(), now.wall.0) {
         Ok(content) => Arrived::Said(PeerSaid::Frame(content.boxed())),
-        Err(Rejected::Unfit(place, refusal)) => Arrived::Said(PeerSaid::Unfit(place, refusal)),
-        Err(Rejected::Refused(Refusal::UnknownPrekey | Refusal::ExpiredPrekey)) => {
-            Arrived::Said(PeerSaid::OldPrekey(header.boxed()))
+        Err(Rejected::Unfit(place, refusal)) => Arrived::Unfit(PeerSaid::Unfit(place, refusal), refusal),
+        Err(Rejected::Refused(refusal @ (Refusal::UnknownPrekey | Refusal::ExpiredPrekey))) => {
+            Arrived::Unfit(PeerSaid::OldPrekey(header.boxed()), refusal)
         }
         Err(Rejected::Refused(refusal)) => Arrived::Dropped(refusal),
     }

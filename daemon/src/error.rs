@@ -101,6 +101,14 @@ pub enum StartError {
         /// What the operating system said.
         source: std::io::Error,
     },
+    /// Metrics cannot be told where they should be.
+    #[error("metrics.listen = {listen:?}: {why}\n  fix: give another place, or none, as metrics.listen")]
+    Metrics {
+        /// Where.
+        listen: String,
+        /// What the operating system said, or who is there.
+        why: String,
+    },
     /// A peer has our own id.
     #[error("peer {name} has this node's own id\n  fix: on that host, aicpd init prints the id that belongs there")]
     PeerIsUs {

@@ -5,6 +5,7 @@ mod days;
 mod past;
 mod worker;
 
+use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use mesh::{Change, TransactionNumber};
@@ -16,6 +17,7 @@ pub(crate) use past::open;
 use worker::Worker;
 
 use crate::clock::Clock;
+use crate::telemetry::counters::JournalCounters;
 use crate::{Failure, StartError};
 
 /// What the thread is asked.
@@ -33,6 +35,7 @@ pub(crate) enum JournalAsk {
 #[derive(Clone, Debug)]
 pub(crate) struct Journal {
     asks: mpsc::Sender<JournalAsk>,
+    counters: Arc<JournalCounters>,
 }
 
 impl Journal {
@@ -46,6 +49,10 @@ impl Journal {
         let (reply, answer) = oneshot::channel();
         self.asks.send(JournalAsk::Load(entries, reply)).await.ok()?;
         answer.await.ok()
+    }
+
+    pub(crate) fn counters(&self) -> &JournalCounters {
+        &self.counters
     }
 
     pub(crate) async fn close(&self) {
@@ -71,6 +78,7 @@ pub(crate) fn start(
 ) -> Result<Running, StartError> {
     let (asks, queue) = mpsc::channel(limits::JOURNAL_QUEUE);
     let (synced, stored) = watch::channel(TransactionNumber::default());
+    let counters = Arc::clone(worker.counters());
     let run = move || {
         let ended = worker.run(queue, &synced, clock);
         if let Err(failed) = &ended {
@@ -79,5 +87,5 @@ pub(crate) fn start(
         ended
     };
     let thread = std::thread::Builder::new().name("journal".into()).spawn(run).map_err(StartError::Thread)?;
-    Ok(Running { journal: Journal { asks }, stored, thread })
+    Ok(Running { journal: Journal { asks, counters }, stored, thread })
 }

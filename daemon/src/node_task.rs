@@ -104,6 +104,9 @@ impl NodeTask {
                         self.shared.sessions.tell(client, ToClient::Made(answer));
                     }
                 }
+                // Whoever asked may be gone.
+                Ask::Alive(reply) => drop(reply.send(())),
+                Ask::Summary(reply) => drop(reply.send(Box::new(self.node.summary()))),
             }
         }
         // However much is asked, what is due is done.

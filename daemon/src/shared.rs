@@ -6,16 +6,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use keys::NodeKey;
-use mesh::{ClientId, Input, LinkId};
+use mesh::{ClientId, Input, LinkId, Summary};
 use proto::record::CarriedRecord;
 use proto::{Content, Name, NodeId, limits};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 
 use crate::Failure;
 use crate::clock::Clock;
 use crate::journal::Journal;
 use crate::tables::{HostedAgents, Links, Peers, PublicKeys, Sessions};
 use crate::tasks::Tasks;
+use crate::telemetry::counters::Refused;
 
 /// What the node's task is given.
 #[derive(Debug)]
@@ -29,6 +30,17 @@ pub(crate) enum Ask {
         /// What.
         content: Box<Content>,
     },
+    /// Whether it answers at all.
+    Alive(oneshot::Sender<()>),
+    /// What the core can tell about itself.
+    Summary(oneshot::Sender<Box<Summary>>),
+}
+
+/// What the doors have refused.
+#[derive(Debug, Default)]
+pub(crate) struct RefusedAt {
+    pub(crate) agents: Refused,
+    pub(crate) peers: Refused,
 }
 
 /// Room for the bytes of a large frame. It is free again when this is dropped.
@@ -66,6 +78,7 @@ pub(crate) struct Shared {
     /// Why the daemon has to end, once it has to.
     pub(crate) failure: watch::Sender<Option<Failure>>,
     pub(crate) tasks: Tasks,
+    pub(crate) refused: RefusedAt,
     numbers: AtomicU64,
 }
 
@@ -97,6 +110,7 @@ impl Shared {
             large: Arc::new(Semaphore::new(limits::LARGE_FRAMES_BYTES)),
             failure,
             tasks: Tasks::default(),
+            refused: RefusedAt::default(),
             numbers: AtomicU64::new(1),
         }
     }

@@ -121,6 +121,10 @@ impl Links {
         self.0.get(&link).map(|handle| handle.clone())
     }
 
+    pub(crate) fn count(&self) -> usize {
+        self.0.len()
+    }
+
     pub(crate) fn all(&self) -> Vec<LinkHandle> {
         self.0.iter().map(|entry| entry.value().clone()).collect()
     }

@@ -1,4 +1,12 @@
-//! Logs, to standard error. No payload is ever logged, and nobody's address above DEBUG but those that are configured.
+//! What the operator sees. Here, logs, to standard error: no payload is ever logged, and nobody's address above DEBUG
+//! but those that are configured. Below, what the shell counts, and the door where metrics and health are told.
+
+pub(crate) mod counters;
+mod door;
+mod exposition;
+mod http;
+
+pub(crate) use door::MetricsDoor;
 
 use config::{Log, LogFormat};
 use tracing_subscriber::filter::{LevelFilter, Targets};

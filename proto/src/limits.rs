@@ -393,6 +393,21 @@ pub const NOTICES_PER_SECOND: u32 = 16;
 /// What a clean stop may take before it becomes an unclean one.
 pub const STOP_WAIT: u64 = 5 * SECOND;
 
+/// Connections at the metrics' door; others wait.
+pub const METRICS_CONNECTIONS_MAX: usize = 16;
+/// Longest request there, its headers included.
+pub const METRICS_HEAD_BYTES: usize = 8 << 10;
+/// A request arrives within this long, and so is its answer taken.
+pub const METRICS_WAIT: u64 = 5 * SECOND;
+/// How long the node may take to answer it before it counts as one that does not.
+pub const METRICS_NODE_WAIT: u64 = 2 * SECOND;
+/// Metrics are made once in this time, however often they are asked for.
+pub const METRICS_PAUSE: u64 = SECOND / 2;
+/// What came beside a request is read and thrown away for this long, so that the answer is not lost with it.
+pub const METRICS_LINGER: u64 = SECOND;
+/// No more of it than this.
+pub const METRICS_LINGER_BYTES: u64 = 64 << 10;
+
 // Links between nodes: docs/PROTOCOL.md, section 17.
 
 /// Bytes that say how long a control message is.

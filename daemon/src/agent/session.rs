@@ -22,6 +22,7 @@ use crate::clock::duration;
 use crate::load::load;
 use crate::shared::{Ask, Room, Shared};
 use crate::tables::{IsDelivery, SessionHandle, ToClient};
+use crate::telemetry::counters::Reason;
 
 /// What may wait for one write.
 const WRITE_BYTES: usize = 4 * limits::PIPE_BYTES;
@@ -170,11 +171,13 @@ impl Reader<'_> {
     }
 
     async fn refuse(&self, header: &Header, refusal: Refusal) {
+        self.shared.refused.agents.note(Reason::Refused(refusal));
         self.tell_error(header.id(), header.source(), header.content_type(), refusal).await;
     }
 
     /// The header cannot be trusted, but its id and source are where they always are.
     async fn refuse_header(&self, refusal: Refusal) {
+        self.shared.refused.agents.note(Reason::Refused(refusal));
         let part = |at: usize| self.arrived.get(at..).and_then(|rest| rest.first_chunk::<8>()).copied();
         let source = self.arrived.get(18..).and_then(|rest| rest.first_chunk()).copied().map(AgentId::new);
         if let (Some(id), Some(source)) = (part(2), source) {

@@ -1,5 +1,6 @@
 //! What the journal's thread does, batch by batch: append, sync once, say so; load; win room back when there is time.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use mesh::{Change, TransactionNumber};
@@ -12,6 +13,7 @@ use super::JournalAsk;
 use super::days::Days;
 use crate::Failure;
 use crate::clock::Clock;
+use crate::telemetry::counters::JournalCounters;
 
 /// Between two attempts to append to a disk that has no room.
 const ROOM_PAUSE: Duration = Duration::from_millis(200);
@@ -30,6 +32,7 @@ pub(crate) struct Worker {
     /// Bytes appended since room was last won back.
     appended: usize,
     has_garbage: bool,
+    counters: Arc<JournalCounters>,
 }
 
 enum Next {
@@ -38,8 +41,21 @@ enum Next {
 }
 
 impl Worker {
-    pub(super) const fn new(store: Store<FileDisk>, days: Days) -> Self {
-        Self { store, days, forgotten: Vec::new(), has_promise: false, unsynced: None, appended: 0, has_garbage: true }
+    pub(super) fn new(store: Store<FileDisk>, days: Days) -> Self {
+        Self {
+            store,
+            days,
+            forgotten: Vec::new(),
+            has_promise: false,
+            unsynced: None,
+            appended: 0,
+            has_garbage: true,
+            counters: Arc::default(),
+        }
+    }
+
+    pub(super) const fn counters(&self) -> &Arc<JournalCounters> {
+        &self.counters
     }
 
     /// Works until it is closed, until nobody can ask any more, or until the store fails.
@@ -49,6 +65,7 @@ impl Worker {
         stored: &watch::Sender<TransactionNumber>,
         clock: Clock,
     ) -> Result<(), Failure> {
+        self.measure();
         loop {
             let Some(first) = self.wait(&mut asks)? else { return Ok(()) };
             let mut upto = self.unsynced.take();
@@ -63,7 +80,7 @@ impl Worker {
                 self.unsynced = upto;
             } else if let Some(upto) = upto {
                 self.has_promise = false;
-                self.store.sync().map_err(failed)?;
+                self.sync(clock)?;
                 stored.send_replace(upto);
                 self.settle(clock);
             }
@@ -74,6 +91,20 @@ impl Worker {
                 self.tidy()?;
             }
         }
+    }
+
+    fn sync(&mut self, clock: Clock) -> Result<(), Failure> {
+        let begun = clock.now().mono;
+        self.store.sync().map_err(failed)?;
+        self.counters.syncs.note(clock.now().mono.since(begun));
+        self.measure();
+        Ok(())
+    }
+
+    /// For whoever looks from outside.
+    fn measure(&self) {
+        self.counters.disk_bytes.set(self.store.disk_bytes());
+        self.counters.live_bytes.set(self.store.live_bytes() as u64);
     }
 
     /// The next that is asked. Until then, room is won back step by step.
@@ -93,6 +124,7 @@ impl Worker {
             JournalAsk::Append(transactions) => {
                 for (number, changes) in transactions {
                     self.append(changes, clock)?;
+                    self.counters.transactions.add(1);
                     *upto = Some(number);
                 }
             }
@@ -115,6 +147,7 @@ impl Worker {
                     let number = entry.get();
                     let sealed = self.days.seal(number, &body, wall).map_err(failed)?;
                     self.appended += sealed.len();
+                    self.counters.appended_bytes.add(sealed.len() as u64);
                     self.has_promise = true;
                     transaction = transaction.put(RecordNumber::new(number), sealed);
                 }
@@ -130,13 +163,17 @@ impl Worker {
     /// What does not fit waits: transactions keep their order, so nothing behind it could be promised either.
     fn append_when_there_is_room(&mut self, transaction: &Transaction, clock: Clock) -> Result<(), Failure> {
         let give_up = clock.now().mono.after(limits::JOURNAL_ROOM_WAIT);
-        let mut was_told = false;
+        let (mut has_waited, mut was_told) = (false, false);
         loop {
             let error = match self.store.append(transaction.clone()) {
                 Ok(_) => return Ok(()),
                 Err(error @ (StoreError::Full { .. } | StoreError::NoSpace { .. })) => error,
                 Err(error) => return Err(failed(error)),
             };
+            if !has_waited {
+                self.counters.room_waits.add(1);
+                has_waited = true;
+            }
             let before = self.store.disk_bytes();
             self.has_garbage = true;
             while self.has_garbage {
@@ -195,6 +232,7 @@ impl Worker {
         match self.store.tidy(limits::JOURNAL_TIDY_BYTES) {
             Ok(tidied) => {
                 self.has_garbage = tidied.more;
+                self.measure();
                 for number in tidied.lost {
                     tracing::error!(entry = number.get(), "an entry of the journal was damaged, and is lost");
                 }

@@ -10,6 +10,7 @@ use quinn::{Connection, RecvStream, SendStream};
 
 use super::LinkEnd;
 use crate::shared::Shared;
+use crate::telemetry::counters::Reason;
 
 /// A link whose ends know each other.
 pub(super) struct Greeted {
@@ -73,7 +74,7 @@ pub(super) async fn greet(
         refuse_version(&mut send).await;
         return Err(LinkEnd::new(ErrorCode::VERSION, SPEAK_VERSION));
     }
-    let record = judge(&theirs, peer, dialed)?;
+    let record = judge(shared, &theirs, peer, dialed)?;
     if !dialed {
         say(&mut send, &ours).await?;
     }
@@ -96,7 +97,12 @@ async fn our_hello(shared: &Shared, dialed: bool) -> Result<ControlMessage, Link
     })))
 }
 
-fn judge(hello: &Hello, peer: NodeId, dialed: bool) -> Result<Verified<Attested<NodeRecord>>, LinkEnd> {
+fn judge(
+    shared: &Shared,
+    hello: &Hello,
+    peer: NodeId,
+    dialed: bool,
+) -> Result<Verified<Attested<NodeRecord>>, LinkEnd> {
     if hello.mesh != [0; limits::ID_BYTES] {
         return Err(LinkEnd::new(ErrorCode::UNAUTHENTICATED, "another mesh"));
     }
@@ -104,7 +110,10 @@ fn judge(hello: &Hello, peer: NodeId, dialed: bool) -> Result<Verified<Attested<
     if hello.link.is_some() == dialed {
         return Err(LinkEnd::new(ErrorCode::MALFORMED, "the link's id is the dialer's to give"));
     }
-    let record = verify::node_record(hello.record.clone()).map_err(LinkEnd::refused)?;
+    let record = verify::node_record(hello.record.clone()).map_err(|refusal| {
+        shared.refused.peers.note(Reason::Refused(refusal));
+        LinkEnd::refused(refusal)
+    })?;
     if record.get().key.node_id() != peer {
         return Err(LinkEnd::new(ErrorCode::UNAUTHENTICATED, "the record is another node's"));
     }

@@ -19,6 +19,7 @@ use super::{LinkEnd, UNNEEDED, describe, reader, stream, writer};
 use crate::clock::duration;
 use crate::shared::Shared;
 use crate::tables::{LinkHandle, PeerBoard};
+use crate::telemetry::counters::Reason;
 
 /// What all tasks of a link share.
 pub(super) struct LinkState {
@@ -185,8 +186,9 @@ impl LinkState {
         self.no_wait_until.store(now.after(limits::UNKNOWN_SOURCE_PAUSE).0, Ordering::Relaxed);
     }
 
-    pub(super) fn note_dropped(&self) {
+    pub(super) fn note_dropped(&self, shared: &Shared, reason: Reason) {
         self.board.note_dropped();
+        shared.refused.peers.note(reason);
         let count = self.dropped.fetch_add(1, Ordering::Relaxed) + 1;
         if count.is_power_of_two() {
             tracing::debug!(peer = ?self.peer, link = self.link.0, count, "frames were dropped");

@@ -15,6 +15,7 @@ use super::LinkEnd;
 use super::hello::Control;
 use super::link::LinkState;
 use crate::shared::Shared;
+use crate::telemetry::counters::Reason;
 
 /// Reads until the link ends.
 pub(super) async fn run(shared: Arc<Shared>, state: Arc<LinkState>, mut control: Control, peer: PublicKey) -> LinkEnd {
@@ -27,12 +28,12 @@ pub(super) async fn run(shared: Arc<Shared>, state: Arc<LinkState>, mut control:
         let said = match message {
             ControlMessage::Hello(_) => return LinkEnd::new(ErrorCode::MALFORMED, "a second HELLO"),
             ControlMessage::Record(record) => hosts.judge(&shared, record),
-            ControlMessage::Want(agent) => Some(PeerSaid::Want(agent)),
+            ControlMessage::Want(agent) => Ok(PeerSaid::Want(agent)),
             ControlMessage::Notice(notice) => {
                 let (code, id, text) = (notice.code, notice.id, notice.text.escape_default());
                 tracing::debug!(peer = ?state.peer, %code, %id, %text, "a notice");
                 let (source, destination) = (notice.source, notice.destination);
-                Some(PeerSaid::Notice(mesh::Notice { code, id, source, destination }))
+                Ok(PeerSaid::Notice(mesh::Notice { code, id, source, destination }))
             }
             ControlMessage::Unknown(kind) => {
                 tracing::debug!(peer = ?state.peer, kind, "a control message of a kind that is not known here");
@@ -40,8 +41,8 @@ pub(super) async fn run(shared: Arc<Shared>, state: Arc<LinkState>, mut control:
             }
         };
         match said {
-            Some(said) => shared.tell(Input::PeerSaid { link: state.link, said }).await,
-            None => state.note_dropped(),
+            Ok(said) => shared.tell(Input::PeerSaid { link: state.link, said }).await,
+            Err(reason) => state.note_dropped(&shared, reason),
         }
     }
 }
@@ -50,21 +51,22 @@ pub(super) async fn run(shared: Arc<Shared>, state: Arc<LinkState>, mut control:
 struct Hosts(BTreeMap<NodeId, PublicKey>);
 
 impl Hosts {
-    fn judge(&mut self, shared: &Shared, record: CarriedRecord) -> Option<PeerSaid> {
+    fn judge(&mut self, shared: &Shared, record: CarriedRecord) -> Result<PeerSaid, Reason> {
         match record.kind() {
             RecordKind::Node => {
-                let record = verify::node_record(record).ok()?;
+                let record = verify::node_record(record).map_err(Reason::Refused)?;
                 let key = record.get().key;
                 if self.0.len() < usize::try_from(limits::LINKS_MAX).unwrap_or(0) {
                     self.0.insert(key.node_id(), key);
                 }
-                Some(PeerSaid::Node(Attested::known(record).boxed()))
+                Ok(PeerSaid::Node(Attested::known(record).boxed()))
             }
             RecordKind::Agent => {
-                let host = AgentRecord::read(record.body()).ok()?.host;
-                let key = self.0.get(&host).copied().or_else(|| shared.keys.find(host.agent()))?;
-                let record = verify::agent_record(record, &key).ok()?;
-                Some(PeerSaid::Agent(Attested::known(record).boxed()))
+                let host = AgentRecord::read(record.body()).map_err(Reason::Refused)?.host;
+                let key = self.0.get(&host).copied().or_else(|| shared.keys.find(host.agent()));
+                let record =
+                    verify::agent_record(record, &key.ok_or(Reason::UnknownSource)?).map_err(Reason::Refused)?;
+                Ok(PeerSaid::Agent(Attested::known(record).boxed()))
             }
         }
     }

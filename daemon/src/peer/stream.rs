@@ -14,6 +14,7 @@ use super::link::LinkState;
 use crate::clock::duration;
 use crate::crypto::{self, Admitted, Arrived};
 use crate::shared::{Room, Shared};
+use crate::telemetry::counters::Reason;
 
 /// Takes streams until one of them ends the link. QUIC bounds how many there are.
 pub(super) async fn accept(shared: Arc<Shared>, state: Arc<LinkState>, connection: Connection) -> LinkEnd {
@@ -51,7 +52,7 @@ impl Reading {
                     self.take(frame, None).await;
                     continue;
                 }
-                Err(HeaderError::Refused(refusal)) => return Err(LinkEnd::refused(refusal)),
+                Err(HeaderError::Refused(refusal)) => return Err(self.malformed(refusal)),
                 Err(HeaderError::Short { .. }) => {}
             }
             let goes_on = match self.large() {
@@ -60,9 +61,15 @@ impl Reading {
             };
             if !goes_on {
                 // A stream ends between two frames, or in the middle of one.
-                return if self.arrived.is_empty() { Ok(()) } else { Err(LinkEnd::refused(Refusal::Length)) };
+                return if self.arrived.is_empty() { Ok(()) } else { Err(self.malformed(Refusal::Length)) };
             }
         }
+    }
+
+    /// What follows cannot be told apart.
+    fn malformed(&self, refusal: Refusal) -> LinkEnd {
+        self.shared.refused.peers.note(Reason::Refused(refusal));
+        LinkEnd::refused(refusal)
     }
 
     /// The length of the frame that has begun to arrive, if it is more than small.
@@ -160,22 +167,34 @@ impl Reading {
         match arrived {
             Arrived::Said(said) => {
                 if matches!(said, PeerSaid::UnknownSource(_)) {
-                    self.state.note_dropped();
+                    self.drop_for(Reason::UnknownSource);
                 }
-                self.shared.tell_with(Input::PeerSaid { link: self.state.link, said }, room).await;
+                self.tell(said, room).await;
+            }
+            Arrived::Unfit(said, refusal) => {
+                self.shared.refused.peers.note(Reason::Refused(refusal));
+                self.tell(said, room).await;
             }
             Arrived::NotHere => {
-                self.state.note_dropped();
+                self.drop_for(Reason::NotHere);
                 self.state.notice(&self.shared, &header, ErrorCode::NO_ROUTE, "the destination does not live here");
             }
             Arrived::Stale => {
-                self.state.note_dropped();
+                self.drop_for(Reason::Stale);
                 self.state.notice(&self.shared, &header, ErrorCode::STALE, "too old, or from the future");
             }
             Arrived::Dropped(refusal) => {
                 tracing::debug!(peer = ?self.state.peer, reason = refusal.reason(), ?header, "a frame was dropped");
-                self.state.note_dropped();
+                self.drop_for(Reason::Refused(refusal));
             }
         }
+    }
+
+    async fn tell(&self, said: PeerSaid, room: Option<Room>) {
+        self.shared.tell_with(Input::PeerSaid { link: self.state.link, said }, room).await;
+    }
+
+    fn drop_for(&self, reason: Reason) {
+        self.state.note_dropped(&self.shared, reason);
     }
 }

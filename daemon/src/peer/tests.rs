@@ -14,6 +14,8 @@ use proto::record::{CarriedRecord, NodeRecord};
 use proto::{AgentId, ContentType, Draft, ErrorCode, MessageId, MessageType, NodeId, Receipt, Sequence, Shape, limits};
 use quinn::{Connection, ConnectionError, RecvStream, SendStream};
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
 
 use super::transport;
 use crate::App;
@@ -22,7 +24,7 @@ use crate::App;
 struct House {
     app: App,
     peer: Arc<NodeKey>,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl House {
@@ -37,8 +39,29 @@ impl House {
             peers: vec![format!("stranger={}", peer.id())],
             ..config::Flags::default()
         };
-        let app = App::start(&config::load(&flags).expect("a configuration")).await.expect("a daemon");
-        Self { app, peer, _folder: folder }
+        let mut config = config::load(&flags).expect("a configuration");
+        config.metrics = Some(config::MetricsListen::Unix(folder.path().join("metrics.sock")));
+        let app = App::start(&config).await.expect("a daemon");
+        Self { app, peer, folder }
+    }
+
+    /// What the daemon tells of itself under a name with its labels.
+    async fn told(&self, name: &str) -> u64 {
+        let mut door = UnixStream::connect(self.folder.path().join("metrics.sock")).await.expect("a door");
+        door.write_all(b"GET /metrics HTTP/1.1\r\n\r\n").await.expect("written");
+        let mut text = String::new();
+        door.read_to_string(&mut text).await.expect("text");
+        let line = text.lines().find_map(|line| line.strip_prefix(name)).expect("a line");
+        line.trim().parse().expect("a number")
+    }
+
+    async fn tells(&self, name: &str, wanted: u64) {
+        let waiting = async {
+            while self.told(name).await != wanted {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(8), waiting).await.expect(name);
     }
 
     async fn knock(&self, key: &Arc<NodeKey>) -> Result<Connection, ConnectionError> {
@@ -255,4 +278,33 @@ async fn a_node_that_is_not_configured_does_not_get_as_far_as_a_hello() {
     assert!(matches!(error, ConnectionError::ConnectionClosed(_)), "{error}");
     let known: NodeId = house.peer.id();
     assert_ne!(known, stranger.id());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_peers_door_refuses_is_told_to_the_operator_by_its_reason() {
+    let house = House::open().await;
+    let of = |reason: &str| format!("aicp_frames_refused_total{{door=\"peers\",reason=\"{reason}\"}}");
+    let link = house.link().await;
+    let frame = ping(house.peer.as_agent(), house.app.node_id().agent());
+    let mut forged = frame.clone();
+    // A bit of the message's id: the signature does not hold.
+    forged[5] ^= 1;
+    let elsewhere = ping(house.peer.as_agent(), AgentId::new([9; 32]));
+    let unknown = ping(&AgentKey::make().expect("randomness"), house.app.node_id().agent());
+    let mut stale = frame.clone();
+    stale[10..18].copy_from_slice(&1_u64.to_be_bytes());
+    let _stream = link.send_stream(&[forged.clone(), elsewhere, forged, unknown, stale].concat()).await;
+    house.tells(&of("signature"), 2).await;
+    house.tells(&of("not-here"), 1).await;
+    house.tells(&of("unknown-source"), 1).await;
+    house.tells(&of("stale"), 1).await;
+    house.tells("aicp_signatures_refused_total", 2).await;
+    house.tells("aicp_peer_dropped_frames_total{peer=\"stranger\"}", 5).await;
+    house.tells("aicp_links_open", 1).await;
+    let mut version = frame;
+    version[0] = 2;
+    let _stream = link.send_stream(&version).await;
+    house.tells(&of("version"), 1).await;
+    assert_eq!(house.told("aicp_peer_received_frames_total{peer=\"stranger\"}").await, 5);
+    house.tells("aicp_links_open", 0).await;
 }
