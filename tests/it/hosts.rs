@@ -2,4 +2,5 @@
 
 mod errors;
 mod kill;
+mod metrics;
 mod two;

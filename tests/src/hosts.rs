@@ -112,6 +112,15 @@ impl Host {
         fs::write(self.config(), text).expect("a file");
     }
 
+    /// Adds to the configuration that was written.
+    ///
+    /// # Panics
+    /// If that fails.
+    pub fn configure_also(&self, more: &str) {
+        let text = fs::read_to_string(self.config()).expect("a configuration");
+        fs::write(self.config(), text + more).expect("a file");
+    }
+
     /// Where its configuration lies.
     #[must_use]
     pub fn config(&self) -> PathBuf {
