@@ -11,7 +11,7 @@ use rustix::fs::{FlockOperation, flock};
 
 use crate::{Disk, SegmentNumber, StoreError};
 
-const LOCK_NAME: &str = "lock";
+pub(crate) const LOCK_NAME: &str = "lock";
 const SUFFIX: &str = ".segment";
 
 /// A folder of segments, locked until it is dropped.
@@ -38,7 +38,7 @@ impl FileDisk {
     }
 
     fn path(&self, segment: SegmentNumber) -> PathBuf {
-        self.folder.join(format!("{:016x}{SUFFIX}", segment.get()))
+        path_of(&self.folder, segment)
     }
 
     fn file(&self, segment: SegmentNumber) -> io::Result<&File> {
@@ -48,12 +48,7 @@ impl FileDisk {
 
 impl Disk for FileDisk {
     fn list(&self) -> io::Result<Vec<SegmentNumber>> {
-        let mut found = Vec::new();
-        for entry in std::fs::read_dir(&self.folder)? {
-            let name = entry?.file_name();
-            found.extend(name.to_str().and_then(number_of));
-        }
-        Ok(found)
+        list(&self.folder)
     }
 
     fn create(&mut self, segment: SegmentNumber, bytes: usize) -> io::Result<()> {
@@ -80,17 +75,7 @@ impl Disk for FileDisk {
     }
 
     fn read_at(&self, segment: SegmentNumber, at: usize, into: &mut [u8]) -> io::Result<usize> {
-        let file = self.file(segment)?;
-        let mut done = 0;
-        while let Some(rest) = into.get_mut(done..).filter(|rest| !rest.is_empty()) {
-            match file.read_at(rest, place(at, done)) {
-                Ok(0) => break,
-                Ok(more) => done += more,
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(done)
+        read_at(self.file(segment)?, at, into)
     }
 
     fn write_at(&mut self, segment: SegmentNumber, at: usize, bytes: &[u8]) -> io::Result<usize> {
@@ -109,6 +94,35 @@ impl Disk for FileDisk {
     fn sync_dir(&mut self) -> io::Result<()> {
         self.handle.sync_all()
     }
+}
+
+/// Where a segment lies.
+pub(crate) fn path_of(folder: &Path, segment: SegmentNumber) -> PathBuf {
+    folder.join(format!("{:016x}{SUFFIX}", segment.get()))
+}
+
+/// The segments that lie in a folder.
+pub(crate) fn list(folder: &Path) -> io::Result<Vec<SegmentNumber>> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let name = entry?.file_name();
+        found.extend(name.to_str().and_then(number_of));
+    }
+    Ok(found)
+}
+
+/// Fills `into`, or as much of it as there is.
+pub(crate) fn read_at(file: &File, at: usize, into: &mut [u8]) -> io::Result<usize> {
+    let mut done = 0;
+    while let Some(rest) = into.get_mut(done..).filter(|rest| !rest.is_empty()) {
+        match file.read_at(rest, place(at, done)) {
+            Ok(0) => break,
+            Ok(more) => done += more,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(done)
 }
 
 /// The name alone must lead back to the number, so that no two names stand for one segment.

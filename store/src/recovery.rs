@@ -12,10 +12,12 @@ use crate::segment::{self, FORMAT_VERSION, HeaderFound, SegmentHeader};
 use crate::{Disk, Options, RecordNumber, SegmentNumber, Store, StoreError};
 
 /// What opening found.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct Recovery {
     /// The records that live, in order.
     pub records: Vec<RecordNumber>,
+    /// The segments that were there, in order.
+    pub segments: Vec<SegmentFound>,
     /// Synced bytes that cannot be read. Reported at every start until `tidy` has emptied the segment.
     pub damaged: Vec<Damage>,
     /// Where a crash tore what was being written. It was never promised, and is wiped.
@@ -24,6 +26,17 @@ pub struct Recovery {
     pub clean: bool,
     /// The store was made just now.
     pub born: bool,
+}
+
+/// A segment that was there.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SegmentFound {
+    /// Which.
+    pub segment: SegmentNumber,
+    /// Bytes of the file.
+    pub bytes: usize,
+    /// Transactions in it that count.
+    pub transactions: u64,
 }
 
 /// Damage to what had been synced.
@@ -122,8 +135,7 @@ impl<D: Disk> Store<D> {
     }
 
     fn recover(&mut self, present: &[Present], unfinished: Option<SegmentNumber>) -> Result<Recovery, StoreError> {
-        let mut recovery =
-            Recovery { records: Vec::new(), damaged: Vec::new(), torn_tail: None, clean: false, born: false };
+        let mut recovery = Recovery::default();
         let mut last = None;
         for (at, part) in present.iter().enumerate() {
             let newest = at + 1 == present.len() && part.good().is_some();
@@ -154,6 +166,8 @@ impl<D: Disk> Store<D> {
         let found = scan::scan(&bytes, &Binding { store: self.id, segment });
         let judged = scan::judge(&bytes, found, header.map(|header| header.first_sequence), newest);
         self.ledger.add_segment(segment, self.segment_bytes);
+        let transactions = judged.kept.len() as u64;
+        recovery.segments.push(SegmentFound { segment, bytes: part.length, transactions });
         for record in &judged.kept {
             self.ledger.apply(segment, record.at, record.entries.as_deref().unwrap_or_default());
         }
