@@ -3,12 +3,13 @@
 //! - [`identity`]: key pairs of agents and nodes; they sign, and nobody else sees them.
 //! - [`public`]: public keys, admitted by rules stricter than the curve's.
 //! - [`sign`] and [`seal`]: how a frame is made; [`verify`] and [`prekey`]: how one is opened.
-//! - [`store_key`] and [`vault`]: what lies on disk.
+//! - [`store_key`] and [`vault`]: what lies on disk; [`backup`]: all of it in one file under a passphrase.
 //! - [`certificate`] and [`tls`]: a node's identity as TLS shows it.
 //!
 //! Nothing here has a clock or timers: who calls says what time it is. Nobody outside names a nonce or a cipher;
 //! secrets print nothing, are not serialised, and are wiped when dropped.
 
+pub mod backup;
 pub mod certificate;
 mod cipher;
 pub mod identity;

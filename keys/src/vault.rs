@@ -115,6 +115,11 @@ pub fn load_credential(path: &Path) -> Result<Credential, VaultError> {
     Ok(Credential::from_bytes(&secret))
 }
 
+/// Whether a file is a plain one of ours that nobody else can read. It is not opened.
+pub fn judge_private(path: &Path) -> Result<(), VaultError> {
+    judge_about(path, &std::fs::symlink_metadata(path).map_err(|source| missing_or_io(path, source))?)
+}
+
 fn load_pair(path: &Path, kind: u8, wanted: &'static str) -> Result<KeyPair, VaultError> {
     let (seed, check) = load(path, kind, wanted)?;
     let key = AgentKey(KeyPair::from_seed(&seed));
@@ -132,15 +137,20 @@ fn check_of(secret: &[u8; 32]) -> [u8; 32] {
 
 /// Written beside, synced, and only then given its name, so that a crash leaves a whole key or none.
 fn save(path: &Path, kind: u8, secret: &[u8; 32], check: &[u8; 32]) -> Result<(), VaultError> {
-    let folder = folder_of(path);
-    judge_folder(folder)?;
+    judge_folder(folder_of(path))?;
     let mut bytes = Zeroizing::new(Vec::with_capacity(FILE_BYTES));
     bytes.extend_from_slice(MAGIC);
     bytes.push(kind);
     bytes.extend_from_slice(secret);
     bytes.extend_from_slice(check);
+    write_new(path, &bytes)
+}
+
+/// Likewise for what may lie in any folder.
+pub(crate) fn write_new(path: &Path, bytes: &[u8]) -> Result<(), VaultError> {
+    let folder = folder_of(path);
     let beside = path.with_extension(format!("new-{}", rustix::process::getpid()));
-    let written = write_beside(&beside, &bytes).and_then(|()| {
+    let written = write_beside(&beside, bytes).and_then(|()| {
         // Unlike a rename, a link fails if the name is taken.
         std::fs::hard_link(&beside, path)?;
         File::open(folder)?.sync_all()
@@ -178,11 +188,7 @@ fn load(path: &Path, kind: u8, wanted: &'static str) -> Result<Kept, VaultError>
         missing_or_io(path, source)
     })?;
     let about = file.metadata().map_err(|source| VaultError::Io { path: path.into(), source })?;
-    if !about.is_file() {
-        return Err(VaultError::NotAFile { path: path.into() });
-    }
-    judge_owner(path, &about)?;
-    judge_mode(path, &about, 0o077, "go=")?;
+    judge_about(path, &about)?;
     let mut bytes = Zeroizing::new([0; FILE_BYTES + 1]);
     let length = read_up_to(&mut file, &mut *bytes).map_err(|source| VaultError::Io { path: path.into(), source })?;
     if length != FILE_BYTES || !bytes.starts_with(MAGIC) || bytes.get(MAGIC.len()) != Some(&kind) {
@@ -210,6 +216,14 @@ fn judge_folder(folder: &Path) -> Result<(), VaultError> {
     let about = std::fs::metadata(folder).map_err(|source| missing_or_io(folder, source))?;
     judge_owner(folder, &about)?;
     judge_mode(folder, &about, 0o022, "go-w")
+}
+
+fn judge_about(path: &Path, about: &std::fs::Metadata) -> Result<(), VaultError> {
+    if !about.is_file() {
+        return Err(VaultError::NotAFile { path: path.into() });
+    }
+    judge_owner(path, about)?;
+    judge_mode(path, about, 0o077, "go=")
 }
 
 fn judge_owner(path: &Path, about: &std::fs::Metadata) -> Result<(), VaultError> {

@@ -128,6 +128,19 @@ const _: () = assert!(
     "far below what random nonces under one derived key allow"
 );
 
+// A backup of a node's keys (`keys`): argon2id with what RFC 9106 advises where memory is not plenty.
+
+/// Memory that turning a passphrase into a key takes, in KiB.
+pub const BACKUP_MEMORY_KIB: u32 = 64 << 10;
+/// Passes over it.
+pub const BACKUP_PASSES: u32 = 3;
+/// Shortest passphrase. Whoever has the file can guess for as long as they like.
+pub const BACKUP_PASSPHRASE_BYTES_MIN: usize = 12;
+/// Longest passphrase.
+pub const BACKUP_PASSPHRASE_BYTES_MAX: usize = 1024;
+/// Longest backup: the keys of `HOSTED_MAX` agents with the longest names, and of a hundred days, with room to spare.
+pub const BACKUP_BYTES_MAX: usize = 16 << 20;
+
 // The journal (`store`): see docs/decisions/0007-the-journal.md.
 
 /// Records begin at multiples of this.
