@@ -88,7 +88,7 @@ impl App {
         getrandom::fill(&mut seed).map_err(|_| StartError::NoRandomness)?;
         let mut effects = Vec::new();
         let node = Node::new(options, seed, opened.past, clock.now(), &mut effects)?;
-        let (stored, work) = (running.stored, Work::default());
+        let (stored, work) = (running.stored, Work::new(opened.is_restored));
         let task =
             NodeTask { node, shared: Arc::clone(&shared), state, asks, stored, peers: peers.clone(), effects, work };
         let node = tokio::spawn(task.run());

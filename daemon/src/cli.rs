@@ -22,6 +22,12 @@ pub enum Command {
     Run(RunFlags),
     /// Make this node's identity if there is none, and print its node id.
     Init(InitFlags),
+    /// Look through the state of a stopped daemon, and say what is damaged and what that costs. Nothing is changed.
+    #[command(after_help = FSCK_EXITS)]
+    Fsck(FsckFlags),
+    /// Say that the state folder, or its journal, was put back from a copy: mail that may have been delivered since the
+    /// copy was made is marked from the next start on.
+    MarkRestored(StateFlags),
     /// Say what the configuration comes to, or what is wrong with it. Nothing is started.
     CheckConfig(RunFlags),
     /// Print the commented sample of the configuration.
@@ -29,6 +35,9 @@ pub enum Command {
     /// Print the version.
     Version,
 }
+
+const FSCK_EXITS: &str = "Exit codes: 0 sound, 1 damage found, 2 usage, 3 cannot be read (a daemon runs on it, or \
+                          nothing is there)";
 
 /// What `run` can be told beside its configuration. Each counts before the environment and the file.
 #[derive(Args, Debug, Default)]
@@ -68,6 +77,36 @@ pub struct InitFlags {
     /// What this node is called. It is remembered beside the identity.
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
+}
+
+/// Whose state is meant.
+#[derive(Args, Debug, Default)]
+pub struct StateFlags {
+    /// The configuration file; without it, the usual one if it is there.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Where keys and messages are kept.
+    #[arg(long, value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
+}
+
+/// What `fsck` can be told.
+#[derive(Args, Debug, Default)]
+pub struct FsckFlags {
+    /// Whose state is meant.
+    #[command(flatten)]
+    pub state: StateFlags,
+    /// As one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl StateFlags {
+    /// As the configuration takes them.
+    #[must_use]
+    pub fn flags(&self) -> Flags {
+        Flags { config: self.config.clone(), state_dir: self.state_dir.clone(), ..Flags::default() }
+    }
 }
 
 impl RunFlags {

@@ -20,6 +20,12 @@ pub enum StartError {
         /// Which state directory.
         state: PathBuf,
     },
+    /// There is no identity in the state directory.
+    #[error("there is no node in {}\n  fix: give --state-dir the folder that aicpd runs with", state.display())]
+    NoNode {
+        /// Which state directory.
+        state: PathBuf,
+    },
     /// The state directory, or a file in it, cannot be made or read.
     #[error("{}: {source}\n  fix: give --state-dir a folder that this user can write to", path.display())]
     State {

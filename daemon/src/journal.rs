@@ -13,7 +13,8 @@ use proto::entry::{EntryNumber, Parts};
 use proto::limits;
 use tokio::sync::{mpsc, oneshot, watch};
 
-pub(crate) use past::open;
+pub(crate) use days::Days;
+pub(crate) use past::{Known, Lost, Reading, open};
 use worker::Worker;
 
 use crate::clock::Clock;

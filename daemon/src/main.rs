@@ -5,24 +5,34 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use daemon::cli::{Arguments, Command};
-use daemon::{App, StateDir, drain, telemetry};
+use daemon::fsck::FsckError;
+use daemon::{App, StateDir, drain, fsck, telemetry};
 
+/// Damage was found.
+const DAMAGE: u8 = 1;
 /// Bad configuration or flags.
 const USAGE: u8 = 2;
+/// `fsck` could not read what it was to look at.
+const UNREADABLE: u8 = 3;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     match run(&arguments) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(end) => end,
         Err(error) => {
             let is_usage = error.downcast_ref::<config::ConfigError>().is_some();
+            let is_unreadable = error.downcast_ref::<FsckError>().is_some();
             let told = writeln!(std::io::stderr(), "aicpd: {error}");
-            if is_usage || told.is_err() { ExitCode::from(USAGE) } else { ExitCode::FAILURE }
+            match (is_usage || told.is_err(), is_unreadable) {
+                (true, _) => ExitCode::from(USAGE),
+                (false, true) => ExitCode::from(UNREADABLE),
+                (false, false) => ExitCode::FAILURE,
+            }
         }
     }
 }
 
-fn run(arguments: &Arguments) -> anyhow::Result<()> {
+fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     match &arguments.command {
         Command::Run(flags) => {
             let config = config::load(&flags.flags())?;
@@ -32,26 +42,34 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
                 .thread_name("aicpd")
                 .build()
                 .map_err(daemon::StartError::Thread)?;
-            let ended = runtime.block_on(async {
+            let ended: anyhow::Result<()> = runtime.block_on(async {
                 let app = App::start(&config).await?;
                 Ok(drain::run_until_signal(app).await?)
             });
             runtime.shutdown_background();
-            ended
+            ended?;
         }
         Command::Init(flags) => {
             let config = config::load(&flags.flags())?;
             let named = flags.name.is_some().then_some(&config.node_name);
             let node = StateDir::init(&config.state_dir, named)?;
-            say(&format!("{node}\n"))
+            say(&format!("{node}\n"))?;
         }
+        Command::Fsck(flags) => {
+            let config = config::load(&flags.state.flags())?;
+            let report = fsck::run(&config.state_dir)?;
+            say(&if flags.json { format!("{}\n", fsck::json(&report)) } else { fsck::text(&report) })?;
+            return Ok(if report.is_sound() { ExitCode::SUCCESS } else { ExitCode::from(DAMAGE) });
+        }
+        Command::MarkRestored(flags) => StateDir::mark_restored(&config::load(&flags.flags())?.state_dir)?,
         Command::CheckConfig(flags) => {
             let config = config::load(&flags.flags())?;
-            say(&daemon::cli::describe(&config))
+            say(&daemon::cli::describe(&config))?;
         }
-        Command::DefaultConfig => say(config::SAMPLE),
-        Command::Version => say(concat!("aicpd ", env!("CARGO_PKG_VERSION"), "\n")),
+        Command::DefaultConfig => say(config::SAMPLE)?,
+        Command::Version => say(concat!("aicpd ", env!("CARGO_PKG_VERSION"), "\n"))?,
     }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn say(text: &str) -> anyhow::Result<()> {

@@ -43,6 +43,14 @@ pub(crate) struct Work {
     /// Peers whose clock is far from ours.
     apart: BTreeMap<NodeId, u64>,
     has_stopped: bool,
+    /// The note that the journal was put back is still there.
+    is_restored: bool,
+}
+
+impl Work {
+    pub(crate) fn new(is_restored: bool) -> Self {
+        Self { is_restored, ..Self::default() }
+    }
 }
 
 impl NodeTask {
@@ -71,6 +79,7 @@ impl NodeTask {
                 changed = self.stored.changed() => {
                     changed.map_err(|_| Failure::Task("journal"))?;
                     let upto = *self.stored.borrow_and_update();
+                    self.birth_is_kept();
                     self.work.facts.push_back(Input::Stored { upto });
                 }
                 count = self.asks.recv_many(&mut asks, limits::NODE_BATCH) => {
@@ -84,6 +93,15 @@ impl NodeTask {
         }
         self.shared.journal.close().await;
         Ok(())
+    }
+
+    /// The first transaction holds the birth of a journal that was put back; once it is synced, nobody need say so again.
+    fn birth_is_kept(&mut self) {
+        if std::mem::take(&mut self.work.is_restored)
+            && let Err(error) = self.state.clear_restored_mark()
+        {
+            tracing::warn!(%error, "the note that this journal was put back stays; the next start marks mail once more");
+        }
     }
 
     async fn step(&mut self, asks: &mut Vec<Ask>) -> Result<(), Failure> {

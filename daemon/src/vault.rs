@@ -6,6 +6,7 @@
 //! agents/<uid>/<name>.key
 //! store/                     the journal
 //! store-keys/<day>.key       the key of a day, wrapped by the credential
+//! restored                   the journal was put back, and has forgotten what happened since
 //! ```
 
 use std::collections::BTreeMap;
@@ -15,11 +16,12 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use keys::backup::{AGENTS, CREDENTIAL_KEY, IDENTITY, NODE_KEY, RESTORED, RESTORED_TEXT, STORE_KEYS};
 use keys::store_key::{Credential, StoreKey};
 use keys::vault::{self, VaultError};
 use keys::{AgentKey, NodeKey};
 use proto::{Name, NodeId, limits};
-use store::{FileDisk, Store, StoreError};
+use store::{FileDisk, LookDisk, Store, StoreError};
 
 use crate::StartError;
 
@@ -46,6 +48,14 @@ pub(crate) struct KeptAgent {
     pub(crate) key: AgentKey,
 }
 
+/// Where the key of an agent lies.
+#[derive(Debug)]
+pub(crate) struct AgentFile {
+    pub(crate) uid: u32,
+    pub(crate) name: Name,
+    pub(crate) path: PathBuf,
+}
+
 const KEY: &str = "key";
 
 impl StateDir {
@@ -63,10 +73,45 @@ impl StateDir {
     }
 
     pub(crate) fn open(root: &Path) -> Result<Self, StartError> {
-        for folder in [root.to_owned(), root.join("identity"), root.join("agents"), root.join("store-keys")] {
+        for folder in [root.to_owned(), root.join(IDENTITY), root.join(AGENTS), root.join(STORE_KEYS)] {
             make_folder(&folder).map_err(|source| StartError::State { path: folder, source })?;
         }
         Ok(Self { root: root.into() })
+    }
+
+    /// One that is only looked at. Nothing is made.
+    pub(crate) fn look(root: &Path) -> Self {
+        Self { root: root.into() }
+    }
+
+    /// Takes note that this state folder, or its journal, was put back: the next start treats the journal as one that
+    /// has forgotten something.
+    pub fn mark_restored(root: &Path) -> Result<(), StartError> {
+        let state = Self::look(root);
+        if !state.node_key().exists() {
+            return Err(StartError::NoNode { state: root.into() });
+        }
+        let _held = match LookDisk::open(&state.store()) {
+            Err(StoreError::Locked) => return Err(StartError::StateInUse { state: root.into() }),
+            // A journal that is not there, or cannot be read, is not in use.
+            held => held.ok(),
+        };
+        let path = root.join(RESTORED);
+        write_synced(&path, RESTORED_TEXT.as_bytes(), root).map_err(|source| StartError::State { path, source })
+    }
+
+    /// Whether somebody took note of that.
+    pub(crate) fn is_marked_restored(&self) -> bool {
+        self.root.join(RESTORED).exists()
+    }
+
+    /// The journal says it itself by now.
+    pub(crate) fn clear_restored_mark(&self) -> std::io::Result<()> {
+        match std::fs::remove_file(self.root.join(RESTORED)) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
+            Ok(()) => File::open(&self.root)?.sync_all(),
+        }
     }
 
     /// The journal's folder, locked: whoever holds this is the only daemon here.
@@ -93,7 +138,7 @@ impl StateDir {
     }
 
     fn identity(&self) -> Result<Identity, StartError> {
-        let credential_path = self.root.join("identity/credential.key");
+        let credential_path = self.credential_key();
         let (node, is_new) = match vault::load_node(&self.node_key()) {
             Ok(node) => (node, false),
             Err(VaultError::Missing { .. }) => {
@@ -119,19 +164,35 @@ impl StateDir {
         self.root.join("store")
     }
 
-    fn node_key(&self) -> PathBuf {
-        self.root.join("identity/node.key")
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    pub(crate) fn node_key(&self) -> PathBuf {
+        self.root.join(NODE_KEY)
+    }
+
+    pub(crate) fn credential_key(&self) -> PathBuf {
+        self.root.join(CREDENTIAL_KEY)
     }
 
     /// The keys of all agents that live here.
     pub(crate) fn agents(&self) -> Result<Vec<KeptAgent>, StartError> {
+        let load = |file: AgentFile| {
+            let AgentFile { uid, name, path } = file;
+            Ok(KeptAgent { uid, name, key: vault::load_agent(&path)? })
+        };
+        self.agent_files()?.into_iter().map(load).collect()
+    }
+
+    /// Where they lie, by user and name.
+    pub(crate) fn agent_files(&self) -> Result<Vec<AgentFile>, StartError> {
         let mut found = Vec::new();
-        for (folder, uid) in entries(&self.root.join("agents"))? {
+        for (folder, uid) in entries(&self.root.join(AGENTS))? {
             let Ok(uid) = uid.parse() else { continue };
             for (path, file) in entries(&folder)? {
-                let name = file.strip_suffix(".key").and_then(|name| name.parse().ok());
-                if let Some(name) = name {
-                    found.push(KeptAgent { uid, name, key: vault::load_agent(&path)? });
+                if let Some(name) = file.strip_suffix(".key").and_then(|name| name.parse().ok()) {
+                    found.push(AgentFile { uid, name, path });
                 }
             }
         }
@@ -141,7 +202,7 @@ impl StateDir {
 
     /// Makes and keeps the key of an agent. One that is there already is taken: it was made for the same name.
     pub(crate) fn make_agent(&self, uid: u32, name: &Name) -> Result<AgentKey, StartError> {
-        let folder = self.root.join("agents").join(uid.to_string());
+        let folder = self.root.join(AGENTS).join(uid.to_string());
         make_folder(&folder).map_err(|source| StartError::State { path: folder.clone(), source })?;
         let path = folder.join(format!("{name}.{KEY}"));
         let key = AgentKey::make()?;
@@ -154,41 +215,39 @@ impl StateDir {
 
     /// All keys of days, opened.
     pub(crate) fn day_keys(&self, credential: &Credential) -> Result<BTreeMap<u64, StoreKey>, StartError> {
-        let mut found = BTreeMap::new();
-        for (path, file) in entries(&self.root.join("store-keys"))? {
-            let Some(day) = file.strip_suffix(".key").and_then(|day| day.parse().ok()) else { continue };
-            let wrapped = std::fs::read(&path).map_err(|source| StartError::State { path: path.clone(), source })?;
-            let key = StoreKey::unwrap(&wrapped, credential, day).map_err(|_| StartError::DayKey {
-                path,
-                why: "was damaged, or belongs to another identity/credential.key",
-            })?;
-            found.insert(day, key);
-        }
-        Ok(found)
+        self.day_key_files()?.into_iter().map(|day| Ok((day, self.load_day_key(day, credential)?))).collect()
+    }
+
+    /// The days whose keys are there.
+    pub(crate) fn day_key_files(&self) -> Result<Vec<u64>, StartError> {
+        let files = entries(&self.root.join(STORE_KEYS))?;
+        Ok(files.iter().filter_map(|(_, file)| file.strip_suffix(".key")?.parse().ok()).collect())
+    }
+
+    /// The key of a day, opened.
+    pub(crate) fn load_day_key(&self, day: u64, credential: &Credential) -> Result<StoreKey, StartError> {
+        let path = self.day_key(day);
+        let wrapped = std::fs::read(&path).map_err(|source| StartError::State { path: path.clone(), source })?;
+        let why = "was damaged, or belongs to another identity/credential.key";
+        StoreKey::unwrap(&wrapped, credential, day).map_err(|_| StartError::DayKey { path, why })
     }
 
     /// Keeps the key of a day before anything is sealed with it.
     pub(crate) fn save_day_key(&self, day: u64, key: &StoreKey, credential: &Credential) -> std::io::Result<()> {
         let wrapped = key.wrap(credential, day).map_err(std::io::Error::other)?;
-        let path = self.day_key(day);
-        let beside = path.with_extension("new");
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
-        file.write_all(&wrapped)?;
-        file.sync_all()?;
-        std::fs::rename(&beside, &path)?;
-        File::open(self.root.join("store-keys"))?.sync_all()
+        write_synced(&self.day_key(day), &wrapped, &self.root.join(STORE_KEYS))
     }
 
     /// Erases the key of a day, and with it all that could still be read of that day.
     pub(crate) fn erase_day_key(&self, day: u64) -> std::io::Result<()> {
         match std::fs::remove_file(self.day_key(day)) {
             Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
-            Ok(()) | Err(_) => File::open(self.root.join("store-keys"))?.sync_all(),
+            Ok(()) | Err(_) => File::open(self.root.join(STORE_KEYS))?.sync_all(),
         }
     }
 
     pub(crate) fn day_key(&self, day: u64) -> PathBuf {
-        self.root.join("store-keys").join(format!("{day}.{KEY}"))
+        self.root.join(STORE_KEYS).join(format!("{day}.{KEY}"))
     }
 }
 
@@ -197,6 +256,16 @@ pub(crate) fn store_options() -> Result<store::Options, StartError> {
     let mut new_id = [0; 16];
     getrandom::fill(&mut new_id).map_err(|_| StartError::NoRandomness)?;
     Ok(store::Options::new(new_id, limits::JOURNAL_LIMIT_BYTES))
+}
+
+/// Whole or not at all, also after a crash, and for its owner alone.
+fn write_synced(path: &Path, bytes: &[u8], folder: &Path) -> std::io::Result<()> {
+    let beside = path.with_extension("new");
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    std::fs::rename(&beside, path)?;
+    File::open(folder)?.sync_all()
 }
 
 /// Makes a folder, and those above it, for their owner alone. One that is there stays as it is.

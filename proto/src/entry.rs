@@ -356,6 +356,24 @@ impl Entry {
         if cursor.is_empty() { Ok(entry) } else { Err(EntryError { what: "length" }) }
     }
 
+    /// What people call this kind of entry.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Owned { .. } => "owned",
+            Self::Moved(..) => "moved",
+            Self::Received { .. } => "received",
+            Self::Stub(_) => "stub",
+            Self::Mark(_) => "mark",
+            Self::Record(_) => "record",
+            Self::Birth(_) => "birth",
+            Self::MarksDropped(_) => "marks dropped",
+            Self::Delivered(_) => "delivered",
+            Self::Dead { .. } => "dead",
+            Self::ClockSuspended(_) => "clock suspended",
+        }
+    }
+
     const fn kind(&self) -> u8 {
         match self {
             Self::Owned { .. } => OWNED,

@@ -42,7 +42,17 @@ pub(crate) enum SealError {
 impl Days {
     pub(crate) fn open(state: StateDir, credential: Credential) -> Result<Self, StartError> {
         let keys = state.day_keys(&credential)?;
-        Ok(Self { state, credential, keys, entries: BTreeMap::new(), living: BTreeMap::new() })
+        Ok(Self::of(state, credential, keys))
+    }
+
+    /// With the keys that are there, whether they are all or not.
+    pub(crate) fn of(state: StateDir, credential: Credential, keys: BTreeMap<u64, StoreKey>) -> Self {
+        Self { state, credential, keys, entries: BTreeMap::new(), living: BTreeMap::new() }
+    }
+
+    /// How many entries of each day live.
+    pub(crate) const fn living(&self) -> &BTreeMap<u64, u64> {
+        &self.living
     }
 
     /// `day (8) ‖ sealed`, under the key of the day that `wall` lies in.
@@ -68,14 +78,11 @@ impl Days {
         self.keys.get(&day)?.open(&number.to_be_bytes(), sealed).ok()
     }
 
-    /// At a start: an entry of the journal lives. Its day's key must be there.
-    pub(crate) fn adopt(&mut self, number: u64, record: &[u8]) -> Result<(), StartError> {
+    /// At a start: an entry of the journal lives. If its day's key is not there, the error says which day that is.
+    pub(crate) fn adopt(&mut self, number: u64, record: &[u8]) -> Result<(), u64> {
         let Some((day, _)) = split(record) else { return Ok(()) };
-        if !self.keys.contains_key(&day) {
-            return Err(StartError::DayKey { path: self.state.day_key(day), why: "is missing" });
-        }
         self.note(number, day);
-        Ok(())
+        if self.keys.contains_key(&day) { Ok(()) } else { Err(day) }
     }
 
     /// The entry is needed no more, and that is synced.

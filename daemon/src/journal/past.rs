@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 use keys::{NodeKey, PublicKey, verify};
 use mesh::{Past, PastEntry};
 use proto::NodeId;
-use proto::entry::{Entry, EntryNumber, Parts};
+use proto::entry::{Entry, EntryError, EntryNumber, Parts};
 use proto::record::{CarriedRecord, RecordKind};
-use store::{FileDisk, Recovery, Store};
+use store::{Disk, FileDisk, RecordNumber, Recovery, Store};
 
 use super::days::Days;
 use super::worker::Worker;
@@ -24,59 +24,104 @@ pub(crate) struct Opened {
     pub(crate) past: Past,
     /// Keys of agents and nodes whose records lie in the journal.
     pub(crate) keys: Vec<PublicKey>,
+    /// The note that it was put back is there.
+    pub(crate) is_restored: bool,
 }
 
 /// Opens the journal, or makes it.
 pub(crate) fn open(state: &StateDir, disk: FileDisk, identity: Identity) -> Result<Opened, StartError> {
     let journal = |source| StartError::Journal { path: state.store(), source };
     let (store, recovery) = Store::open(disk, &store_options()?).map_err(journal)?;
-    let was_there = !identity.is_new;
     let mut days = Days::open(state.clone(), identity.credential)?;
-    let mut reading = Reading { entries: Vec::new(), records: Vec::new(), lost: 0 };
+    let mut reading = Reading::default();
     for number in &recovery.records {
-        reading.take(&store, &mut days, EntryNumber::new(number.get()))?;
+        match reading.take(&store, &mut days, *number) {
+            Ok(_) => {}
+            Err(Lost::NoKey(day)) => {
+                return Err(StartError::DayKey { path: state.day_key(day), why: "is missing" });
+            }
+            Err(lost) => tracing::error!(entry = number.get(), %lost, "an entry of the journal is lost"),
+        }
     }
     report(&recovery, reading.lost);
-    // A journal that was made for a known identity, by a run that ended before it could write that down.
-    let is_unsaid = store.highest().get() == 0 && !recovery.clean;
-    let is_damaged = !recovery.damaged.is_empty() || reading.lost > 0;
-    let keys = reading.judge_records(&identity.node);
-    let past = Past {
-        entries: reading.entries,
-        highest: store.highest().get(),
-        is_clean: recovery.clean,
-        is_reborn: (was_there && (recovery.born || is_unsaid)) || is_damaged,
-    };
-    Ok(Opened { worker: Worker::new(store, days), past, keys })
+    let known = Known { was_there: !identity.is_new, is_restored: state.is_marked_restored() };
+    let (past, keys) = reading.past(&recovery, store.highest().get(), known, &identity.node);
+    if past.is_reborn {
+        tracing::warn!("the journal has forgotten something: what may have been delivered before is marked");
+    }
+    Ok(Opened { worker: Worker::new(store, days), past, keys, is_restored: known.is_restored })
 }
 
-struct Reading {
+/// What is known of the journal beside what lies in it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Known {
+    /// The identity is older than this start.
+    pub(crate) was_there: bool,
+    /// An operator says that it was put back.
+    pub(crate) is_restored: bool,
+}
+
+/// Why an entry that lives cannot be shown.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub(crate) enum Lost {
+    /// Its bytes changed where they lie, or cannot be read.
+    #[error("its bytes are damaged")]
+    Damaged,
+    /// The key of its day is not there.
+    #[error("the key of its day, {0}, is not there")]
+    NoKey(u64),
+    /// It was sealed with another key, or under another number.
+    #[error("its seal does not open")]
+    Sealed,
+    /// No version so far wrote it.
+    #[error("{0}")]
+    Layout(EntryError),
+}
+
+/// Entries as they are read, one by one.
+#[derive(Debug, Default)]
+pub(crate) struct Reading {
     entries: Vec<(EntryNumber, PastEntry)>,
     records: Vec<(EntryNumber, CarriedRecord)>,
     lost: usize,
 }
 
 impl Reading {
-    fn take(&mut self, store: &Store<FileDisk>, days: &mut Days, number: EntryNumber) -> Result<(), StartError> {
-        let loaded = store.load(store::RecordNumber::new(number.get()));
-        let Ok(record) = loaded.inspect_err(|error| tracing::error!(%error, "an entry of the journal is lost")) else {
-            self.lost += 1;
-            return Ok(());
-        };
-        days.adopt(number.get(), &record)?;
-        let entry = days.unseal(number.get(), &record).map(Entry::read);
-        let Some(Ok(entry)) = entry else {
-            tracing::error!(entry = number.get(), "an entry of the journal cannot be opened, and is lost");
-            self.lost += 1;
-            return Ok(());
-        };
-        if let Entry::Record(carried) = entry {
+    /// Reads one more, and says what it is.
+    pub(crate) fn take<D: Disk>(
+        &mut self,
+        store: &Store<D>,
+        days: &mut Days,
+        number: RecordNumber,
+    ) -> Result<&'static str, Lost> {
+        let read = read(store, days, number).inspect_err(|_| self.lost += 1)?;
+        let name = read.name();
+        let number = EntryNumber::new(number.get());
+        if let Entry::Record(carried) = read {
             self.records.push((number, carried));
         } else {
-            let (entry, bytes) = without_parts(entry);
+            let (entry, bytes) = without_parts(read);
             self.entries.push((number, PastEntry::Entry(entry, bytes)));
         }
-        Ok(())
+        Ok(name)
+    }
+
+    /// All that was read, as the core takes it, and the keys of agents and nodes in it.
+    pub(crate) fn past(
+        mut self,
+        recovery: &Recovery,
+        highest: u64,
+        known: Known,
+        us: &NodeKey,
+    ) -> (Past, Vec<PublicKey>) {
+        // A journal that was made for a known identity, by a run that ended before it could write that down.
+        let is_unsaid = highest == 0 && !recovery.clean;
+        let is_damaged = !recovery.damaged.is_empty() || self.lost > 0;
+        let is_reborn = (known.was_there && (recovery.born || is_unsaid)) || is_damaged || known.is_restored;
+        let keys = self.judge_records(us);
+        // What was delivered since the copy, or stood in what was lost, nobody knows: the stop was clean for another life.
+        let is_clean = recovery.clean && !is_reborn;
+        (Past { entries: self.entries, highest, is_clean, is_reborn }, keys)
     }
 
     /// Records prove themselves anew; those of agents by the key of the node that hosts them.
@@ -104,6 +149,13 @@ impl Reading {
         self.entries.sort_by_key(|(number, _)| *number);
         keys
     }
+}
+
+fn read<D: Disk>(store: &Store<D>, days: &mut Days, number: RecordNumber) -> Result<Entry, Lost> {
+    let record = store.load(number).map_err(|_| Lost::Damaged)?;
+    days.adopt(number.get(), &record).map_err(Lost::NoKey)?;
+    let plain = days.unseal(number.get(), &record).ok_or(Lost::Sealed)?;
+    Entry::read(plain).map_err(Lost::Layout)
 }
 
 /// The core asks for what was said by number; until then it lies on disk alone.
