@@ -51,6 +51,9 @@ pub(crate) enum Verb {
     Bench(Bench),
     /// Two daemons on this host, some messages and a crash; cleaned up afterwards
     Demo(Demo),
+    /// The keys of this node and of its agents: show who they are, back them up, put them back
+    #[command(subcommand)]
+    Identity(Identity),
     /// The versions of this program and of the daemon
     Version,
 }
@@ -159,6 +162,46 @@ pub(crate) struct Demo {
     /// Keep the folder with configurations, state and logs
     #[arg(long)]
     pub(crate) keep: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Identity {
+    /// Who this node and its agents are, from their key files
+    Show(StateOf),
+    /// Write all keys into one new file, under a passphrase. Messages are not in it
+    Backup(Backup),
+    /// Put all keys back, into a state folder that has none
+    #[command(after_help = OLD_STORE)]
+    Restore(Backup),
+}
+
+pub(crate) const OLD_STORE: &str = "\
+What a restored node must know:
+  - Never run two nodes with one identity. Be sure that the old one will not start again.
+  - Messages are not in the backup. A journal (store/) that is put beside the keys has forgotten what happened after it \
+was copied: what was accepted since then is lost, and what was delivered since then may be delivered again, marked.
+  - Without a journal the next start makes one, and marks what may have been delivered before.
+  - If you put a state folder or a journal back by other means, run `aicpd mark-restored` before the next start.";
+
+#[derive(Debug, Group)]
+pub(crate) struct StateOf {
+    /// The daemon's configuration file, which says where its state is [default: the usual one]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Where the daemon keeps its keys and messages [default: as the configuration says]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) state_dir: Option<PathBuf>,
+}
+
+#[derive(Debug, Group)]
+pub(crate) struct Backup {
+    /// The backup
+    pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) state: StateOf,
+    /// Take the passphrase from this file [default: asked for at the terminal]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) passphrase_file: Option<PathBuf>,
 }
 
 /// A number and its unit: 250ms, 5s, 2m, 24h, 3d.

@@ -1,8 +1,10 @@
 //! `aicpctl`: the command line of the mesh. Reads what was asked for, runs one verb, and says how it ended. It never
-//! speaks to the network itself: all that goes through the daemon on this host.
+//! speaks to the network itself: all that goes through the daemon on this host. Keys are the one thing that it handles
+//! without the daemon.
 
 mod args;
 mod failure;
+mod passphrase;
 mod render;
 mod user;
 mod verbs;

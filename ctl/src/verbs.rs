@@ -4,6 +4,7 @@ mod agents;
 mod ask;
 mod bench;
 mod demo;
+mod identity;
 mod ping;
 mod recv;
 mod send;
@@ -32,6 +33,7 @@ pub(crate) async fn run(args: Args, out: &Out) -> Result<(), Failure> {
         Verb::Ping(asked) => ping::run(&common, asked, out).await,
         Verb::Bench(asked) => bench::run(&common, asked, out).await,
         Verb::Demo(asked) => demo::run(&asked, out).await,
+        Verb::Identity(asked) => identity::run(asked, out).await,
         Verb::Version => version::run(&common, out).await,
     }
 }
