@@ -210,6 +210,27 @@ impl Host {
             .expect("aicpctl runs")
     }
 
+    /// Runs `aicpd` over its state folder, beside the daemon or without it.
+    ///
+    /// # Panics
+    /// If it does not run at all.
+    #[must_use]
+    pub fn aicpd(&self, arguments: &[&str]) -> std::process::Output {
+        let mut command = Command::new(binary("aicpd"));
+        command.args(arguments).arg("--state-dir").arg(self.state()).env_clear().output().expect("aicpd runs")
+    }
+
+    /// `aicpd fsck --json`: its exit code and what it says.
+    ///
+    /// # Panics
+    /// If it says nothing.
+    #[must_use]
+    pub fn fsck(&self) -> (i32, serde_json::Value) {
+        let output = self.aicpd(&["fsck", "--json"]);
+        let said = serde_json::from_slice(&output.stdout);
+        (output.status.code().expect("an end"), said.unwrap_or_else(|_| panic!("{output:?}")))
+    }
+
     /// `aicpctl status --json`.
     ///
     /// # Panics
@@ -249,6 +270,18 @@ impl Drop for Host {
             tail.iter().rev().for_each(|line| show(line));
         }
     }
+}
+
+/// Copies a folder with owners and modes, in place of what is there.
+///
+/// # Panics
+/// If that fails.
+pub fn copy_folder(from: &Path, to: &Path) {
+    if to.exists() {
+        fs::remove_dir_all(to).expect("it can be removed");
+    }
+    let copied = Command::new("cp").arg("-a").arg(from).arg(to).status();
+    assert!(copied.expect("cp runs").success());
 }
 
 /// Sends a signal by its name.
