@@ -5,6 +5,8 @@
 mod files;
 mod journal;
 mod show;
+#[cfg(test)]
+mod tests;
 
 use std::path::{Path, PathBuf};
 

@@ -10,6 +10,7 @@ mod entries;
 mod hosts;
 mod identity;
 mod ids;
+mod old_data;
 mod records;
 mod schema;
 mod sealing;

@@ -28,6 +28,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
 
 const CIPHERS: &[&str] = &[
     "aes-gcm",
+    "argon2",
     "aws-lc-rs",
     "curve25519-dalek",
     "ed25519-dalek",

@@ -55,10 +55,12 @@ pub struct Host {
     pub port: u16,
     folder: PathBuf,
     child: Option<Child>,
+    /// The library that moves its clock, and how far.
+    clock: Option<(PathBuf, i64)>,
 }
 
 impl Host {
-    /// Makes a folder and an identity. Nothing runs yet.
+    /// Makes a folder and an identity, unless they are there. Nothing runs yet.
     ///
     /// # Panics
     /// If that fails.
@@ -74,7 +76,7 @@ impl Host {
             .expect("aicpd runs");
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
         let id = String::from_utf8(made.stdout).expect("text").trim().to_owned();
-        Self { name: name.into(), id, port: free_port(), folder, child: None }
+        Self { name: name.into(), id, port: free_port(), folder, child: None, clock: None }
     }
 
     /// Two hosts that know each other, running and linked.
@@ -139,17 +141,27 @@ impl Host {
         self.folder.join("state")
     }
 
+    /// From the next start on its wall clock is that many seconds away from this one.
+    pub fn set_clock(&mut self, seconds: i64) {
+        let library = self.clock.take().map_or_else(|| crate::clock::library(&self.folder), |(library, _)| library);
+        self.clock = Some((library, seconds));
+    }
+
     /// Starts the daemon, and waits until its door is open.
     ///
     /// # Panics
     /// If it does not open.
     pub fn start(&mut self) {
         let log = File::options().create(true).append(true).open(self.folder.join("log")).expect("a file");
+        let clock = self.clock.iter().flat_map(|(library, offset)| {
+            [("LD_PRELOAD", library.display().to_string()), (crate::clock::OFFSET, offset.to_string())]
+        });
         let child = Command::new(binary("aicpd"))
             .arg("run")
             .arg("--config")
             .arg(self.config())
             .env_clear()
+            .envs(clock)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)

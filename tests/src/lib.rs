@@ -4,6 +4,8 @@
 // It is a test's helper: where something is missing, the vector is broken and the test must stop.
 #![expect(clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test stops at the first fault")]
 
+pub mod clock;
+pub mod fixture;
 pub mod forge;
 pub mod hex;
 pub mod hosts;

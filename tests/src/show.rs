@@ -1,6 +1,7 @@
 //! What was decoded, as the vectors write it.
 
 use proto::Header;
+use proto::entry::{Entry, Letter, Place};
 use proto::metadata::{Key, Metadata};
 use proto::record::{AgentRecord, NodeRecord};
 use serde_json::{Map, Value, json};
@@ -126,4 +127,73 @@ pub fn node_record(record: &NodeRecord) -> Value {
         "sequence": record.sequence.to_string(),
         "expiry": record.expiry.to_string(),
     })
+}
+
+/// What an entry of the journal says.
+#[must_use]
+pub fn entry(entry: &Entry) -> Value {
+    let mut says = match entry {
+        Entry::Owned { letter: said, place: at, .. } => with(letter(said), "place", place(*at)),
+        Entry::Moved(number, at) => json!({ "entry": number.get().to_string(), "place": place(*at) }),
+        Entry::Received { received, .. } => json!({
+            "letter": letter(&received.letter),
+            "received": received.received.to_string(),
+            "source_node": hex::write(received.source_node.as_bytes()),
+            "hops": received.hops,
+            "marked": received.marked,
+        }),
+        Entry::Stub(stub) => json!({
+            "source": hex::write(stub.source.as_bytes()),
+            "destination": hex::write(stub.destination.as_bytes()),
+            "message_id": stub.id.to_string(),
+            "expiry": stub.expiry.to_string(),
+            "is_request": stub.is_request,
+        }),
+        Entry::Mark(mark) => json!({
+            "source": hex::write(mark.source.as_bytes()),
+            "destination": hex::write(mark.destination.as_bytes()),
+            "place": place(mark.place),
+            "keep_until": mark.keep_until.to_string(),
+        }),
+        Entry::Record(carried) => json!({ "record": hex::write(carried.as_bytes()) }),
+        Entry::Birth(wall) | Entry::MarksDropped(wall) | Entry::ClockSuspended(wall) => {
+            json!({ "wall": wall.to_string() })
+        }
+        Entry::Delivered(entries) => {
+            json!({ "entries": entries.iter().map(|number| number.get().to_string()).collect::<Vec<_>>() })
+        }
+        Entry::Dead { dead, .. } => json!({
+            "letter": letter(&dead.letter),
+            "code": dead.code,
+            "since": dead.since.to_string(),
+        }),
+    };
+    if let Entry::Owned { parts, .. } | Entry::Received { parts, .. } | Entry::Dead { parts, .. } = entry {
+        says = with(says, "metadata", hex::write(parts.metadata.as_bytes()).into());
+        says = with(says, "body", hex::write(&parts.body).into());
+    }
+    with(says, "kind", entry.name().into())
+}
+
+fn with(mut object: Value, name: &str, value: Value) -> Value {
+    object[name] = value;
+    object
+}
+
+fn letter(letter: &Letter) -> Value {
+    json!({
+        "source": hex::write(letter.source.as_bytes()),
+        "destination": hex::write(letter.destination.as_bytes()),
+        "message_id": letter.id.to_string(),
+        "type": letter.message_type as u8,
+        "content_type": letter.content_type as u8,
+        "timestamp": letter.timestamp.to_string(),
+        "expiry": letter.expiry.to_string(),
+        "handled_wanted": letter.handled_wanted,
+        "again": letter.again,
+    })
+}
+
+fn place(place: Place) -> Value {
+    json!({ "flow": place.flow.get().to_string(), "sequence": place.sequence })
 }

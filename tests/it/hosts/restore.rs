@@ -8,6 +8,8 @@ use client::{Agent, Incoming, Stage};
 use referee::hosts::{Host, copy_folder, until};
 
 const COUNT: usize = 20;
+/// Longer than the longest pause between two repeats. It takes that long only when an answer is lost with its link.
+const PATIENCE: Duration = Duration::from_secs(100);
 
 fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime")
@@ -72,7 +74,7 @@ async fn send(host: &Host, from: &str, to: &str, what: &str, stage: Stage) {
     for i in 0..COUNT {
         let sent = writer.send(to, "count", format!("{what}-{i}")).until(stage).await.expect("accepted");
         if stage == Stage::Stored {
-            let stored = tokio::time::timeout(Duration::from_secs(20), sent.stored()).await;
+            let stored = tokio::time::timeout(PATIENCE, sent.stored()).await;
             stored.unwrap_or_else(|_| panic!("{what}-{i} gets no answer")).expect("stored");
         }
     }
@@ -80,7 +82,7 @@ async fn send(host: &Host, from: &str, to: &str, what: &str, stage: Stage) {
 }
 
 fn settled(host: &Host) {
-    until(&format!("{} owns nothing", host.name), Duration::from_secs(30), || {
+    until(&format!("{} owns nothing", host.name), PATIENCE, || {
         (host.status()["outbox_messages"].as_u64() == Some(0)).then_some(())
     });
 }
