@@ -371,6 +371,9 @@ impl Entry {
             Self::Delivered(_) => "delivered",
             Self::Dead { .. } => "dead",
             Self::ClockSuspended(_) => "clock suspended",
+            Self::Died { .. } => "died",
+            Self::Revived { .. } => "revived",
+            Self::Clock(_) => "clock",
         }
     }
 

@@ -143,7 +143,7 @@ fn a_form_that_is_not_known_is_refused_by_name() {
 }
 
 /// The kinds that vectors must show: a kind that is added to the code stands here too.
-const KINDS: [&str; 11] = [
+const KINDS: [&str; 14] = [
     "owned",
     "moved",
     "received",
@@ -155,6 +155,9 @@ const KINDS: [&str; 11] = [
     "delivered",
     "dead",
     "clock suspended",
+    "died",
+    "revived",
+    "clock",
 ];
 
 #[test]

@@ -156,9 +156,17 @@ pub fn entry(entry: &Entry) -> Value {
             "keep_until": mark.keep_until.to_string(),
         }),
         Entry::Record(carried) => json!({ "record": hex::write(carried.as_bytes()) }),
-        Entry::Birth(wall) | Entry::MarksDropped(wall) | Entry::ClockSuspended(wall) => {
+        Entry::Birth(wall) | Entry::MarksDropped(wall) | Entry::ClockSuspended(wall) | Entry::Clock(wall) => {
             json!({ "wall": wall.to_string() })
         }
+        Entry::Died { entry, code, since } => {
+            json!({ "entry": entry.get().to_string(), "code": code, "since": since.to_string() })
+        }
+        Entry::Revived { entry, timestamp, expiry } => json!({
+            "entry": entry.get().to_string(),
+            "timestamp": timestamp.to_string(),
+            "expiry": expiry.to_string(),
+        }),
         Entry::Delivered(entries) => {
             json!({ "entries": entries.iter().map(|number| number.get().to_string()).collect::<Vec<_>>() })
         }

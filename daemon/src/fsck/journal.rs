@@ -178,6 +178,7 @@ impl Look {
             agents: hosted.collect(),
             hops: limits::HOPS_MAX,
             rules: mesh::Rules::default(),
+            bounds: mesh::Bounds::default(),
         };
         let refused = Node::new(options, [0; 32], past, Clock::start().now(), &mut Vec::new()).err()?;
         self.refuses = true;

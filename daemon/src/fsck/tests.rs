@@ -1,7 +1,5 @@
 //! Journals that no daemon leaves behind, unless something went wrong with it.
 
-#![expect(clippy::expect_used, clippy::indexing_slicing, reason = "a test stops at the first fault")]
-
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 

@@ -119,9 +119,7 @@ impl Reading {
         let is_damaged = !recovery.damaged.is_empty() || self.lost > 0;
         let is_reborn = (known.was_there && (recovery.born || is_unsaid)) || is_damaged || known.is_restored;
         let keys = self.judge_records(us);
-        // What was delivered since the copy, or stood in what was lost, nobody knows: the stop was clean for another life.
-        let is_clean = recovery.clean && !is_reborn;
-        (Past { entries: self.entries, highest, is_clean, is_reborn }, keys)
+        (Past { entries: self.entries, highest, is_clean: recovery.clean, is_reborn }, keys)
     }
 
     /// Records prove themselves anew; those of agents by the key of the node that hosts them.

@@ -54,6 +54,10 @@ fn received(message_type: MessageType, hops: u8, marked: bool) -> Received {
     Received { letter, received: 1_700_000_000_500_000_000, source_node, hops, marked }
 }
 
+fn revived(timestamp: u64) -> Entry {
+    Entry::Revived { entry: EntryNumber::new(7), timestamp, expiry: timestamp + 86_400_000_000_000 }
+}
+
 fn stub(is_request: bool) -> Entry {
     let Letter { source, destination, id, expiry, .. } = letter(MessageType::Request, [true, false]);
     Entry::Stub(Stub { source, destination, id, expiry, is_request })
@@ -117,6 +121,9 @@ fn all() -> Vec<(String, Entry)> {
         ("dead, given up", dead(4014, false)),
         ("dead, its end unknown", dead(4004, true)),
         ("clock suspended", Entry::ClockSuspended(1_700_000_000_000_000_000)),
+        ("died", Entry::Died { entry: EntryNumber::new(7), code: 4014, since: 1_700_000_001_000_000_000 }),
+        ("revived", revived(1_700_000_002_000_000_000)),
+        ("clock", Entry::Clock(1_700_000_000_000_000_000)),
     ];
     all.extend(others.map(|(name, entry)| (name.to_owned(), entry)));
     all
