@@ -3,6 +3,7 @@
 
 mod dial;
 mod door;
+mod hearing;
 mod hello;
 mod link;
 mod reader;

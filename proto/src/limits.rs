@@ -395,6 +395,10 @@ pub const INCOMING_UNPROVED_MAX: usize = 32;
 pub const LINK_IDLE: u64 = 30 * SECOND;
 /// Silence after which something is said.
 pub const LINK_KEEPALIVE: u64 = 5 * SECOND;
+/// What was sent over a link is answered, if only by QUIC, within this long, or nothing is repeated until it is.
+pub const LINK_SILENCE: u64 = 2 * SECOND;
+/// Between two looks at whether anything was heard.
+pub const LINK_LOOK: u64 = SECOND;
 /// A dial succeeds within this long, and so do the two HELLOs after it.
 pub const DIAL_WAIT: u64 = 5 * SECOND;
 /// How long a frame waits for the record of its source, which may come a moment later on another stream.
@@ -436,6 +440,7 @@ pub const VERSIONS_MAX: u32 = 16;
 
 const _: () =
     assert!(RECORD_BYTES_MAX + 1024 < CONTROL_BYTES_MAX, "a control message holds a record, or a HELLO with one");
+const _: () = assert!(LINK_SILENCE + 2 * LINK_LOOK < RETRY_MIN, "silence is noticed before the first repeat");
 const _: () = assert!(LINK_QUEUE > LINK_ROOM_FRAMES as usize && SESSION_QUEUE > CLIENT_ROOM_DELIVERIES as usize);
 const _: () = assert!(NODE_BATCH <= NODE_QUEUE && LINK_LANES < UNI_STREAMS_MAX as usize);
 const _: () = assert!(PAYLOAD_BYTES_MAX + HEADER_BYTES < LARGE_FRAMES_LINK_BYTES, "a link can bring the largest frame");

@@ -1,5 +1,5 @@
-//! The life of one link: HELLO, then four tasks (control out, control in, frames out, frames in), then its end. The
-//! node hears of the link when it can carry frames, and when it has ended.
+//! The life of one link: HELLO, then five tasks (control out, control in, frames out, frames in, and one that looks
+//! whether the peer is heard), then its end. The node hears of the link when it can carry frames, and when it has ended.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,7 +15,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 
 use super::hello::{Greeted, greet};
-use super::{LinkEnd, UNNEEDED, describe, reader, stream, writer};
+use super::{LinkEnd, UNNEEDED, describe, hearing, reader, stream, writer};
 use crate::clock::duration;
 use crate::shared::Shared;
 use crate::tables::{LinkHandle, PeerBoard};
@@ -127,6 +127,7 @@ async fn serve(
     tasks.spawn(write_control(greeted.send, control_queue));
     tasks.spawn(reader::run(Arc::clone(shared), Arc::clone(&state), greeted.receive, key));
     tasks.spawn(stream::accept(Arc::clone(shared), Arc::clone(&state), connection.clone()));
+    tasks.spawn(hearing::run(Arc::clone(shared), Arc::clone(&state), connection.clone()));
     let end = tokio::select! {
         ended = tasks.join_next() => match ended {
             Some(Ok(end)) => end,
