@@ -140,6 +140,8 @@ pub(crate) struct PeerBoard {
     /// Frames that were dropped: not verified, not for us, or not to be opened.
     pub(crate) dropped: AtomicU64,
     pub(crate) said: Mutex<PeerSpeech>,
+    /// A link to it has come up.
+    pub(crate) linked: Notify,
 }
 
 /// The part of it that changes seldom.

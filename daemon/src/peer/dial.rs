@@ -1,5 +1,5 @@
 //! One dial: the configured name is resolved, each address is tried in turn, and the node hears if none answered. It
-//! does not try again; when to do that is the core's decision.
+//! does not try again; when to do that is the core's decision. It ends early if the peer links to us meanwhile.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -21,8 +21,14 @@ pub(super) async fn dial(shared: Arc<Shared>, door: Arc<Inner>, peer: NodeId) {
     let Some(target) = door.targets.get(&peer) else {
         return shared.tell(Input::DialFailed { peer }).await;
     };
-    let attempt = tokio::time::timeout(duration(limits::DIAL_WAIT), reach(&door, target)).await;
-    let connection = attempt.unwrap_or_else(|_| Err("nobody answers".into()));
+    let board = shared.peers.board(peer);
+    let connection = tokio::select! {
+        attempt = tokio::time::timeout(duration(limits::DIAL_WAIT), reach(&door, target)) => {
+            attempt.unwrap_or_else(|_| Err("nobody answers".into()))
+        }
+        // They were quicker. A second link would only replace that one, and all that is under way on it.
+        () = board.linked.notified() => return shared.tell(Input::DialFailed { peer }).await,
+    };
     match connection {
         Ok(connection) if peer_of(&connection) == Some(peer) => link::run(shared, connection, peer, true).await,
         Ok(connection) => {
@@ -31,7 +37,7 @@ pub(super) async fn dial(shared: Arc<Shared>, door: Arc<Inner>, peer: NodeId) {
         }
         Err(why) => {
             tracing::debug!(?peer, why, "a dial failed");
-            shared.peers.board(peer).said.lock().last_error = why;
+            board.said.lock().last_error = why;
             shared.tell(Input::DialFailed { peer }).await;
         }
     }

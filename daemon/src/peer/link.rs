@@ -122,6 +122,7 @@ async fn serve(
     let key = greeted.record.get().key;
     let record = Attested::known(greeted.record).boxed();
     shared.tell(Input::LinkUp { link, peer, dialed, record, wall: greeted.wall }).await;
+    board.linked.notify_waiters();
     let mut tasks = JoinSet::new();
     tasks.spawn(writer::run(Arc::clone(shared), Arc::clone(&state), connection.clone(), frames_queue));
     tasks.spawn(write_control(greeted.send, control_queue));

@@ -111,6 +111,23 @@ fn what_is_known_of_the_other_host_survives_a_restart_without_it() {
     });
 }
 
+#[test]
+fn a_host_that_comes_while_it_is_being_dialed_is_linked_once() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (mut alpha, mut beta) = (Host::make(folder.path(), "alpha"), Host::make(folder.path(), "beta"));
+    alpha.configure(&[&beta]);
+    beta.configure(&[&alpha]);
+    alpha.start();
+    // Nobody answers the first packet of this dial. It goes out again after a second.
+    std::thread::sleep(Duration::from_millis(100));
+    beta.start();
+    alpha.await_peer("beta");
+    std::thread::sleep(Duration::from_millis(1500));
+    for host in [&alpha, &beta] {
+        assert_eq!(host.log().matches("a link is up").count(), 1, "links of {}", host.name);
+    }
+}
+
 async fn await_known(agent: &Agent, address: &str) {
     for _ in 0..500 {
         if agent.resolve(address).await.is_ok() {
