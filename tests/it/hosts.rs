@@ -5,5 +5,6 @@ mod errors;
 mod fsck;
 mod kill;
 mod metrics;
+mod net;
 mod restore;
 mod two;

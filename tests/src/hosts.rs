@@ -1,12 +1,13 @@
 //! Real daemons for tests: built from this tree, each with a folder of its own, on loopback, ended with the test.
 
 use std::fs::{self, File};
-use std::net::UdpSocket;
+use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+use crate::net::End;
 use crate::root;
 
 /// A binary of this workspace. Panics if it was not built from this tree.
@@ -52,7 +53,12 @@ pub struct Host {
     /// Its node id.
     pub id: String,
     /// Where it listens.
+    pub address: IpAddr,
+    /// The port.
     pub port: u16,
+    level: String,
+    /// The end of a wire at which it lives; without one, it lives where the test does.
+    end: Option<End>,
     folder: PathBuf,
     child: Option<Child>,
     /// The library that moves its clock, and how far.
@@ -76,7 +82,20 @@ impl Host {
             .expect("aicpd runs");
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
         let id = String::from_utf8(made.stdout).expect("text").trim().to_owned();
-        Self { name: name.into(), id, port: free_port(), folder, child: None, clock: None }
+        let (address, port) = (Ipv4Addr::LOCALHOST.into(), free_port());
+        let level = "debug".into();
+        Self { name: name.into(), id, address, port, level, end: None, folder, child: None, clock: None }
+    }
+
+    /// From its next start on it lives at an end of a wire.
+    pub fn live_at(&mut self, end: &End) {
+        self.address = end.address;
+        self.end = Some(end.clone());
+    }
+
+    /// From its next configuration on it logs each frame that it hands to a link.
+    pub fn log_frames(&mut self) {
+        self.level = "debug,daemon::peer::writer=trace".into();
     }
 
     /// Two hosts that know each other, running and linked.
@@ -102,14 +121,24 @@ impl Host {
     /// If that fails.
     pub fn configure(&self, peers: &[&Self]) {
         let peers: Vec<String> =
-            peers.iter().map(|peer| format!("\"{}={}@127.0.0.1:{}\"", peer.name, peer.id, peer.port)).collect();
+            peers.iter().map(|peer| format!("{}={}@{}:{}", peer.name, peer.id, peer.address, peer.port)).collect();
+        self.configure_with(&peers);
+    }
+
+    /// Writes the configuration, with peers as they stand there.
+    ///
+    /// # Panics
+    /// If that fails.
+    pub fn configure_with(&self, peers: &[String]) {
         let text = format!(
-            "[node]\nname = \"{}\"\nstate_dir = {:?}\n\n[socket]\npath = {:?}\n\n[mesh]\nlisten = \"127.0.0.1:{}\"\npeers = [{}]\n\n[log]\nlevel = \"debug\"\n",
+            "[node]\nname = \"{}\"\nstate_dir = {:?}\n\n[socket]\npath = {:?}\n\n[mesh]\nlisten = \"{}:{}\"\npeers = {:?}\n\n[log]\nlevel = \"{}\"\n",
             self.name,
             self.folder.join("state"),
             self.socket(),
+            self.address,
             self.port,
-            peers.join(", ")
+            peers,
+            self.level
         );
         fs::write(self.config(), text).expect("a file");
     }
@@ -156,11 +185,18 @@ impl Host {
         let clock = self.clock.iter().flat_map(|(library, offset)| {
             [("LD_PRELOAD", library.display().to_string()), (crate::clock::OFFSET, offset.to_string())]
         });
-        let child = Command::new(binary("aicpd"))
+        let program = binary("aicpd");
+        let mut command = match &self.end {
+            Some(end) => end.command(&program),
+            None => Command::new(&program),
+        };
+        if self.end.is_none() {
+            command.env_clear();
+        }
+        let child = command
             .arg("run")
             .arg("--config")
             .arg(self.config())
-            .env_clear()
             .envs(clock)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -252,6 +288,15 @@ impl Host {
         let output = self.ctl(&["status", "--json"]);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         serde_json::from_slice(&output.stdout).expect("JSON")
+    }
+
+    /// Messages whose end its agents await.
+    ///
+    /// # Panics
+    /// If it does not tell.
+    #[must_use]
+    pub fn awaits(&self) -> u64 {
+        self.status()["awaiting"].as_u64().expect("a number")
     }
 
     /// Waits until a peer is linked.

@@ -6,10 +6,12 @@
 
 pub mod clock;
 pub mod fixture;
+pub mod agents;
 pub mod forge;
 pub mod hex;
 pub mod hosts;
 pub mod judge;
+pub mod net;
 pub mod show;
 pub mod targets;
 
