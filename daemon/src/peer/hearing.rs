@@ -1,6 +1,6 @@
-//! Whether a link's peer is heard. While it is not, what was sent is still on its way in QUIC, and to repeat it would be
-//! of no use: the node hears when a peer falls silent, and when it is heard again. Looked at now and then, so that no
-//! packet costs anything.
+//! Whether a link's peer is heard. While it is not, what was sent is still on its way in QUIC, and to repeat it would
+//! be of no use: the node hears when a peer falls silent, and when it is heard again. Looked at now and then, so that
+//! no packet costs anything.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! Two namespaces and the wire between them. Loss and cuts are rules of nftables at the receiving ends, so that a sender
-//! never hears that its packet was lost. All of it goes when it is dropped.
+//! Two namespaces and the wire between them. Loss and cuts are rules of nftables at the receiving ends, so that a
+//! sender never hears that its packet was lost. All of it goes when it is dropped.
 
 use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr};
@@ -30,7 +30,8 @@ impl End {
     /// What arrives here is judged by these rules alone.
     fn rule(&self, rule: &str) {
         let text = format!(
-            "table inet aicp {{ chain in {{ type filter hook input priority 0; }}; }}\nflush chain inet aicp in\n{rule}\n"
+            "table inet aicp {{ chain in {{ type filter hook input priority 0; }}; }}\n\
+             flush chain inet aicp in\n{rule}\n"
         );
         let mut nft = self.command("nft".as_ref());
         let mut nft = nft.args(["-f", "-"]).stdin(Stdio::piped()).spawn().expect("nft runs");
