@@ -260,7 +260,10 @@ impl Node {
     /// Asks the peer for an agent's record, if it was not asked a moment ago.
     pub(crate) fn fetch(&mut self, link: LinkId, agent: AgentId, step: &mut Step<'_>) {
         let now = step.now.mono;
-        while let Some((_, old)) = self.links.asked_at.pop_front_if(|(at, _)| now.since(*at) >= FETCH_PAUSE) {
+        while let Some((at, old)) = self.links.asked_at.front().copied()
+            && now.since(at) >= FETCH_PAUSE
+        {
+            self.links.asked_at.pop_front();
             self.links.asked.remove(&old);
         }
         if self.links.asked.contains_key(&agent) || self.links.asked.len() >= FETCHES_MAX {

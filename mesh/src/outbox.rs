@@ -143,6 +143,8 @@ pub(crate) struct OutPair {
     /// The last one takes new messages; one that was there before this start does not.
     pub(crate) is_open: bool,
     pub(crate) repeat: Option<Mono>,
+    /// Repeats by time since something was stored last.
+    pub(crate) repeats: u32,
     pub(crate) renumbered: Option<Mono>,
     /// A prekey that the destination does not keep, although its record still says so. Nothing is sealed to it until the
     /// next repeat.
@@ -162,6 +164,7 @@ impl OutPair {
             newest: None,
             is_open: false,
             repeat: None,
+            repeats: 0,
             renumbered: None,
             refused: None,
             usual: proto::limits::SECOND / 10,

@@ -5,7 +5,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use proto::entry::{Entry, Letter, Parts, Place};
-use proto::limits::{RETRY_MAX, RETRY_MIN, RETRY_USUAL_TIMES, WINDOW_BYTES, WINDOW_MESSAGES};
+use proto::limits::{RETRY_DOUBLINGS_MAX, RETRY_MAX, RETRY_MIN, RETRY_USUAL_TIMES, WINDOW_BYTES, WINDOW_MESSAGES};
 use proto::{Content, Draft, ErrorCode, FlowId, MessageId, NodeId, Receipt, Sequence};
 
 use crate::dead::{Corpse, Home};
@@ -180,7 +180,9 @@ impl Node {
         if out.repeat.is_some() || !self.rules.hold(Rule::RepeatByTimer) {
             return;
         }
-        let least = RETRY_MIN.max(out.usual.saturating_mul(RETRY_USUAL_TIMES)).min(RETRY_MAX);
+        // Where repeats bring nothing, they come later and later: QUIC below still holds what was sent.
+        let usual = RETRY_MIN.max(out.usual.saturating_mul(RETRY_USUAL_TIMES));
+        let least = usual.saturating_mul(1 << out.repeats.min(RETRY_DOUBLINGS_MAX)).min(RETRY_MAX);
         let at = step.now.mono.after(self.chance.between(least, RETRY_MAX));
         out.repeat = Some(at);
         self.timers.set(at, Why::Repeat(pair));
@@ -197,6 +199,7 @@ impl Node {
             // What was sent is still on its way below us; a repeat would only lie behind it.
             self.arm_repeat(pair, step);
         } else {
+            out.repeats = out.repeats.saturating_add(1);
             self.repeat(pair, step);
         }
     }
@@ -240,6 +243,9 @@ impl Node {
         let pairs: Vec<Pair> = self.outbox.pairs.keys().copied().collect();
         for pair in pairs {
             if self.directory.host(pair.destination) == Some(peer) {
+                if let Some(out) = self.outbox.pairs.get_mut(&pair) {
+                    out.repeats = 0;
+                }
                 self.repeat(pair, step);
             }
         }
@@ -262,6 +268,7 @@ impl Node {
         // What was sealed to it was opened.
         if let Some(out) = self.outbox.pairs.get_mut(&pair) {
             out.refused = None;
+            out.repeats = 0;
         }
         for sequence in settled {
             self.settle(pair, Place { flow, sequence }, Settled::Stored, step);

@@ -209,6 +209,8 @@ pub const RETRY_MIN: u64 = 5 * SECOND;
 pub const RETRY_MAX: u64 = 60 * SECOND;
 /// A repeat does not come before this many times what STORED usually takes.
 pub const RETRY_USUAL_TIMES: u64 = 4;
+/// The least time to a repeat doubles with each that brings no STORED, up to so many times.
+pub const RETRY_DOUBLINGS_MAX: u32 = 3;
 /// What only repeats (STORED, 4013, 4015) is said once in this time a pair.
 pub const REPEAT_PAUSE: u64 = SECOND;
 /// A record is asked for once in this time.

@@ -29,10 +29,7 @@ impl Model {
             match change {
                 Change::Put(number, bytes) => match Entry::read(bytes.clone()) {
                     Ok(entry) => {
-                        let dies = match &entry {
-                            Entry::Died { entry, .. } => Some(*entry),
-                            _ => None,
-                        };
+                        let dies = if let Entry::Died { entry, .. } = &entry { Some(*entry) } else { None };
                         let letter = dies.and_then(|dead| self.accounts.get(node)?.asked.entries.get(&dead).cloned());
                         self.put(node, *number, entry, &mut together);
                         forgotten.extend(letter);
