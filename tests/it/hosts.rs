@@ -2,6 +2,7 @@
 
 mod backup;
 mod errors;
+mod forged;
 mod fsck;
 mod kill;
 mod metrics;

@@ -63,6 +63,7 @@ pub struct Host {
     child: Option<Child>,
     /// The library that moves its clock, and how far.
     clock: Option<(PathBuf, i64)>,
+    environment: Vec<(&'static str, PathBuf)>,
 }
 
 impl Host {
@@ -83,8 +84,8 @@ impl Host {
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
         let id = String::from_utf8(made.stdout).expect("text").trim().to_owned();
         let (address, port) = (Ipv4Addr::LOCALHOST.into(), free_port());
-        let level = "debug".into();
-        Self { name: name.into(), id, address, port, level, end: None, folder, child: None, clock: None }
+        let (name, level, environment) = (name.into(), "debug".into(), Vec::new());
+        Self { name, id, address, port, level, end: None, folder, child: None, clock: None, environment }
     }
 
     /// From its next start on it lives at an end of a wire.
@@ -120,9 +121,14 @@ impl Host {
     /// # Panics
     /// If that fails.
     pub fn configure(&self, peers: &[&Self]) {
-        let peers: Vec<String> =
-            peers.iter().map(|peer| format!("{}={}@{}:{}", peer.name, peer.id, peer.address, peer.port)).collect();
+        let peers: Vec<String> = peers.iter().map(|peer| peer.pin()).collect();
         self.configure_with(&peers);
+    }
+
+    /// As it stands in the `mesh.peers` of others.
+    #[must_use]
+    pub fn pin(&self) -> String {
+        format!("{}={}@{}:{}", self.name, self.id, self.address, self.port)
     }
 
     /// Writes the configuration, with peers as they stand there.
@@ -130,15 +136,22 @@ impl Host {
     /// # Panics
     /// If that fails.
     pub fn configure_with(&self, peers: &[String]) {
+        self.configure_pins(peers, &self.level);
+    }
+
+    /// The same for peers of any kind, and with another level of the log.
+    ///
+    /// # Panics
+    /// If the configuration cannot be written.
+    pub fn configure_pins(&self, peers: &[String], level: &str) {
         let text = format!(
-            "[node]\nname = \"{}\"\nstate_dir = {:?}\n\n[socket]\npath = {:?}\n\n[mesh]\nlisten = \"{}:{}\"\npeers = {:?}\n\n[log]\nlevel = \"{}\"\n",
+            "[node]\nname = \"{}\"\nstate_dir = {:?}\n\n[socket]\npath = {:?}\n\n[mesh]\nlisten = \"{}:{}\"\npeers = {:?}\n\n[log]\nlevel = \"{level}\"\n",
             self.name,
             self.folder.join("state"),
             self.socket(),
             self.address,
             self.port,
             peers,
-            self.level
         );
         fs::write(self.config(), text).expect("a file");
     }
@@ -176,6 +189,11 @@ impl Host {
         self.clock = Some((library, seconds));
     }
 
+    /// Something that the daemon finds in its environment from the next start on.
+    pub fn set_environment(&mut self, name: &'static str, value: PathBuf) {
+        self.environment.push((name, value));
+    }
+
     /// Starts the daemon, and waits until its door is open.
     ///
     /// # Panics
@@ -198,6 +216,7 @@ impl Host {
             .arg("--config")
             .arg(self.config())
             .envs(clock)
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
@@ -348,6 +367,13 @@ pub fn copy_folder(from: &Path, to: &Path) {
 pub fn signal(child: &Child, name: &str) {
     let sent = Command::new("kill").arg(format!("-{name}")).arg(child.id().to_string()).status();
     assert!(sent.expect("kill runs").success());
+}
+
+/// A number from the environment, for whoever asks for more than is done by default.
+#[expect(clippy::disallowed_methods, reason = "how often is asked for by whoever runs the test")]
+#[must_use]
+pub fn env_number(name: &str, otherwise: u64) -> u64 {
+    std::env::var(name).ok().and_then(|number| number.parse().ok()).unwrap_or(otherwise)
 }
 
 /// A UDP port that nobody has at the moment.

@@ -12,6 +12,8 @@ pub mod hex;
 pub mod hosts;
 pub mod judge;
 pub mod net;
+pub mod moved;
+pub mod peer;
 pub mod show;
 pub mod targets;
 

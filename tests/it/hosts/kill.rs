@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use referee::agents::{Load, drained};
-use referee::hosts::Host;
+use referee::hosts::{Host, env_number};
 
 const RATE: usize = 200;
 
@@ -73,9 +73,4 @@ fn without_a_fault_no_delivery_is_marked_and_none_is_out_of_order() {
     let mut load = Load::start(folder.path(), &alpha, &beta, 1000, 500);
     load.finish(Duration::from_secs(60));
     assert_eq!(load.judge().marked, 0, "deliveries that were marked");
-}
-
-#[expect(clippy::disallowed_methods, reason = "how often is asked for by whoever runs the test")]
-fn env_number(name: &str, otherwise: u64) -> u64 {
-    std::env::var(name).ok().and_then(|number| number.parse().ok()).unwrap_or(otherwise)
 }
