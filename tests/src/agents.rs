@@ -12,19 +12,20 @@ use crate::hosts::{Host, until};
 /// An agent in a process of its own. Killed when dropped.
 #[derive(Debug)]
 pub struct AgentProcess {
+    program: &'static str,
     arguments: Vec<String>,
     child: Option<Child>,
 }
 
 impl AgentProcess {
-    /// Starts `kill-agent` with these arguments.
+    /// Starts an example of this package with these arguments.
     ///
     /// # Panics
     /// If it does not start.
     #[must_use]
-    pub fn start(arguments: &[&str]) -> Self {
+    pub fn start(program: &'static str, arguments: &[&str]) -> Self {
         let arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
-        let mut agent = Self { arguments, child: None };
+        let mut agent = Self { program, arguments, child: None };
         agent.again();
         agent
     }
@@ -34,8 +35,7 @@ impl AgentProcess {
     /// # Panics
     /// If it does not start.
     pub fn again(&mut self) {
-        let program = example("kill-agent");
-        let child = Command::new(program).args(&self.arguments).stdin(Stdio::null()).spawn();
+        let child = Command::new(example(self.program)).args(&self.arguments).stdin(Stdio::null()).spawn();
         self.child = Some(child.expect("the agent starts"));
     }
 
@@ -93,7 +93,7 @@ impl Load {
         let (sent, received) =
             (folder.join(format!("sent-{}", from.name)), folder.join(format!("received-{}", to.name)));
         let text = |path: &Path| path.to_str().expect("text").to_owned();
-        let receiver = AgentProcess::start(&["receive", &text(&to.socket()), "reader", &text(&received)]);
+        let receiver = AgentProcess::start("kill-agent", &["receive", &text(&to.socket()), "reader", &text(&received)]);
         let address = format!("reader@{}", to.name);
         until("the reader is known at the sender's host", Duration::from_secs(15), || {
             let known: serde_json::Value = serde_json::from_slice(&from.ctl(&["agents", "--json"]).stdout).ok()?;
@@ -102,7 +102,7 @@ impl Load {
         });
         let (socket, ledger) = (text(&from.socket()), text(&sent));
         let arguments = ["send", &socket, "writer", &ledger, &address, &count.to_string(), &rate.to_string()];
-        let sender = AgentProcess::start(&arguments);
+        let sender = AgentProcess::start("kill-agent", &arguments);
         Self { sender, receiver, count, sent, received }
     }
 

@@ -144,7 +144,7 @@ impl Peer {
         tokio::spawn(hear_streams(connection.clone(), Arc::clone(&heard)));
         let lane = connection.open_uni().await.expect("a stream");
         let key = Arc::clone(&self.key);
-        Link { key, node, connection, control, lane, heard, _endpoint: endpoint }
+        Link { key, node, connection, moved: 0, control, lane, heard, _endpoint: endpoint }
     }
 
     fn hello(&self) -> Hello {
@@ -177,6 +177,8 @@ pub struct Link {
     node: NodeId,
     /// For whatever a test does to it.
     pub connection: Connection,
+    /// How far the daemon's wall clock is from ours, in ns.
+    pub moved: i64,
     control: SendStream,
     lane: SendStream,
     heard: Arc<Heard>,
@@ -202,6 +204,7 @@ impl Link {
     /// Waits until the daemon has taken all that was sent before: it answers a PING that came behind it.
     pub async fn settled(&mut self) {
         let draft = draft(MessageType::Ping, Shape::Ping, random_id(), self.key.as_agent().id(), self.node.agent());
+        let draft = Draft { timestamp: draft.timestamp.saturating_add_signed(self.moved), ..draft };
         let ping = Signer::new().sign(self.key.as_agent(), &draft, &MetadataDraft::default(), &[]).expect("a frame");
         self.send(&[ping.as_bytes().clone()]).await;
         self.frame("the answer to a PING", |frame| {

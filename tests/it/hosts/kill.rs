@@ -8,10 +8,10 @@ use referee::hosts::{Host, env_number};
 const RATE: usize = 200;
 
 /// A generator for the moments of kills. The seed is printed, the world is not repeatable.
-struct Moments(u64);
+pub(super) struct Moments(pub(super) u64);
 
 impl Moments {
-    fn below(&mut self, bound: u64) -> u64 {
+    pub(super) fn below(&mut self, bound: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;

@@ -1,0 +1,155 @@
+//! An agent among several that all write to each other, and that may be killed at any moment: it sends and asks, and it
+//! handles and answers. It writes what it does into a ledger before or after it does it, reads that when it starts again,
+//! and goes on. One line is one fact, with the wall clock in ns where that matters:
+//! `S i id to kind time` it is about to submit, `H i answer` it heard the end, `R i why` it was refused,
+//! `D from i kind mark time` it was given a message, `A from i` it has settled it.
+//!
+//! `kill-many SOCKET NAME LEDGER COUNT RATE TO…`
+
+#![expect(clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "an agent of a test stops at a fault")]
+
+use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use client::{Agent, Delivery, Incoming, MessageId, Stage};
+use tokio::task::JoinSet;
+
+const UNDER_WAY_MAX: usize = 512;
+/// Every other message is a question.
+const KINDS: [&str; 2] = ["count", "ask"];
+
+/// A file of lines. A line is written at once, so a killed process leaves whole lines.
+#[derive(Clone)]
+struct Ledger(Arc<Mutex<File>>);
+
+impl Ledger {
+    fn open(path: &Path) -> Self {
+        let file = OpenOptions::new().create(true).append(true).open(path).expect("a ledger");
+        Self(Arc::new(Mutex::new(file)))
+    }
+
+    fn note(&self, line: &str) {
+        let mut file = self.0.lock().expect("nobody panics with it");
+        file.write_all(format!("{line}\n").as_bytes()).expect("the ledger can be written");
+    }
+}
+
+/// A submission as it stands in the ledger.
+struct Submission {
+    i: u64,
+    id: Option<MessageId>,
+    to: String,
+    kind: &'static str,
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [socket, name, ledger, count, rate, to @ ..] = arguments.as_slice() else {
+        panic!("kill-many SOCKET NAME LEDGER COUNT RATE TO…")
+    };
+    let before = std::fs::read_to_string(ledger).unwrap_or_default();
+    let ledger = Ledger::open(Path::new(ledger));
+    let me = Agent::attach(name).socket(socket).await.expect("attached");
+    tokio::spawn(receive(me.clone(), ledger.clone()));
+    let (count, rate) = (count.parse().expect("a number"), rate.parse().expect("a number"));
+    send(&me, &ledger, &before, (count, rate), to).await;
+    // Others may still write.
+    std::future::pending::<()>().await;
+}
+
+/// What an earlier life submitted and never heard the end of, and the first number that it did not use.
+fn unheard(before: &str) -> (BTreeMap<u64, Submission>, u64) {
+    let (mut unheard, mut next) = (BTreeMap::new(), 0);
+    for line in before.lines() {
+        let words: Vec<&str> = line.split(' ').collect();
+        match *words {
+            ["S", i, id, to, kind, _] => {
+                let i: u64 = i.parse().expect("a number");
+                next = next.max(i + 1);
+                let kind = KINDS.into_iter().find(|known| *known == kind).expect("a kind");
+                unheard.insert(i, Submission { i, id: MessageId::parse(id), to: to.to_owned(), kind });
+            }
+            ["H" | "R", i, ..] => {
+                unheard.remove(&i.parse().expect("a number"));
+            }
+            ["D" | "A", ..] => {}
+            _ => panic!("what is {line}"),
+        }
+    }
+    (unheard, next)
+}
+
+async fn send(me: &Agent, ledger: &Ledger, before: &str, (count, rate): (u64, u32), to: &[String]) {
+    let (unheard, next) = unheard(before);
+    let mut waiting = JoinSet::new();
+    for submission in unheard.into_values() {
+        submit(me, ledger, submission, &mut waiting).await;
+    }
+    let mut pace = tokio::time::interval(Duration::from_secs(1) / rate);
+    for i in next..count {
+        pace.tick().await;
+        // One agent may await 1,024 ends; a polite one stays below that while a daemon is down.
+        while waiting.len() >= UNDER_WAY_MAX {
+            waiting.join_next().await;
+        }
+        let turn = usize::try_from(i).expect("a few");
+        let to = to[turn / KINDS.len() % to.len()].clone();
+        submit(me, ledger, Submission { i, id: None, to, kind: KINDS[turn % KINDS.len()] }, &mut waiting).await;
+    }
+    while waiting.join_next().await.is_some() {}
+}
+
+async fn submit(me: &Agent, ledger: &Ledger, submission: Submission, waiting: &mut JoinSet<()>) {
+    let Submission { i, id, to, kind } = submission;
+    let mut sending = me.send(&*to, kind, i.to_string()).until(Stage::Handled);
+    sending = match id {
+        Some(id) => sending.again(id),
+        None => {
+            let id = sending.id().expect("random bytes");
+            ledger.note(&format!("S {i} {id} {to} {kind} {}", wall()));
+            sending
+        }
+    };
+    match sending.await {
+        Ok(sent) => {
+            let ledger = ledger.clone();
+            waiting.spawn(async move {
+                match sent.handled().await {
+                    Ok(Some(answer)) => ledger.note(&format!("H {i} {}", answer.text().expect("text"))),
+                    Ok(None) => ledger.note(&format!("H {i} -")),
+                    Err(error) => ledger.note(&format!("R {i} {error}")),
+                }
+            });
+        }
+        Err(error) => ledger.note(&format!("R {i} {error}")),
+    }
+}
+
+async fn receive(me: Agent, ledger: Ledger) {
+    loop {
+        // Ends that an earlier life of this agent heard of, and died before it could say so, are submitted again.
+        if let Incoming::Delivery(delivery) = me.recv().await.expect("the library keeps the connection") {
+            take(delivery, &ledger).await;
+        }
+    }
+}
+
+async fn take(delivery: Delivery, ledger: &Ledger) {
+    let (i, kind) = (delivery.text().expect("text").to_owned(), delivery.subject().unwrap_or("-").to_owned());
+    let from = delivery.source_address();
+    let mark = if delivery.is_marked() { "marked" } else { "first" };
+    ledger.note(&format!("D {from} {i} {kind} {mark} {}", wall()));
+    let settled = if kind == "ask" { delivery.respond(format!("re:{i}")).await } else { delivery.handled().await };
+    if settled.is_ok() {
+        ledger.note(&format!("A {from} {i}"));
+    }
+}
+
+fn wall() -> u128 {
+    std::time::UNIX_EPOCH.elapsed().expect("a clock").as_nanos()
+}
