@@ -1,10 +1,11 @@
 //! An agent among several that all write to each other, and that may be killed at any moment: it sends and asks, and it
 //! handles and answers. It writes what it does into a ledger before or after it does it, reads that when it starts again,
 //! and goes on. One line is one fact, with the wall clock in ns where that matters:
-//! `S i id to kind time` it is about to submit, `H i answer` it heard the end, `R i why` it was refused,
-//! `D from i kind mark time` it was given a message, `A from i` it has settled it.
+//! `S i id to kind time` it is about to submit, `P i` it was accepted, `H i answer` it heard the end, `R i why` it was refused,
+//! `D from i kind mark time` it was given a message, `A from i` it has settled it, `E` it has heard of all it sent. It
+//! sends until there is a file beside the ledger whose name ends in `.stop`.
 //!
-//! `kill-many SOCKET NAME LEDGER COUNT RATE TO…`
+//! `kill-many SOCKET NAME LEDGER RATE TO…`
 
 #![expect(clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "an agent of a test stops at a fault")]
 
@@ -15,7 +16,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use client::{Agent, Delivery, Incoming, MessageId, Stage};
+use client::{Agent, AgentId, ClientError, Delivery, Incoming, Message, MessageId, Stage};
 use tokio::task::JoinSet;
 
 const UNDER_WAY_MAX: usize = 512;
@@ -49,17 +50,44 @@ struct Submission {
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [socket, name, ledger, count, rate, to @ ..] = arguments.as_slice() else {
-        panic!("kill-many SOCKET NAME LEDGER COUNT RATE TO…")
+    let [socket, name, path, rate, to @ ..] = arguments.as_slice() else {
+        panic!("kill-many SOCKET NAME LEDGER RATE TO…")
     };
-    let before = std::fs::read_to_string(ledger).unwrap_or_default();
-    let ledger = Ledger::open(Path::new(ledger));
-    let me = Agent::attach(name).socket(socket).await.expect("attached");
+    let path = Path::new(path);
+    let before = std::fs::read_to_string(path).unwrap_or_default();
+    let ledger = Ledger::open(path);
+    let me = attached(name, socket).await;
     tokio::spawn(receive(me.clone(), ledger.clone()));
-    let (count, rate) = (count.parse().expect("a number"), rate.parse().expect("a number"));
-    send(&me, &ledger, &before, (count, rate), to).await;
+    if !to.is_empty() {
+        let to = resolved(&me, to).await;
+        send(&me, &ledger, &before, rate.parse().expect("a number"), &to, &path.with_extension("stop")).await;
+        ledger.note("E");
+    }
     // Others may still write.
     std::future::pending::<()>().await;
+}
+
+/// The daemon may be down at this moment.
+async fn attached(name: &str, socket: &str) -> Agent {
+    loop {
+        if let Ok(me) = Agent::attach(name).socket(socket).await {
+            return me;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// A question may be lost with its daemon; what is sent to an id asks none.
+async fn resolved(me: &Agent, to: &[String]) -> Vec<(String, AgentId)> {
+    let mut found = Vec::new();
+    while found.len() < to.len() {
+        let address = &to[found.len()];
+        match me.resolve(address).await {
+            Ok(reply) => found.push((address.clone(), reply.agent_id.parse().expect("an id"))),
+            Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+        }
+    }
+    found
 }
 
 /// What an earlier life submitted and never heard the end of, and the first number that it did not use.
@@ -77,57 +105,68 @@ fn unheard(before: &str) -> (BTreeMap<u64, Submission>, u64) {
             ["H" | "R", i, ..] => {
                 unheard.remove(&i.parse().expect("a number"));
             }
-            ["D" | "A", ..] => {}
+            ["P" | "D" | "A" | "E", ..] => {}
             _ => panic!("what is {line}"),
         }
     }
     (unheard, next)
 }
 
-async fn send(me: &Agent, ledger: &Ledger, before: &str, (count, rate): (u64, u32), to: &[String]) {
+async fn send(me: &Agent, ledger: &Ledger, before: &str, rate: u32, to: &[(String, AgentId)], stop: &Path) {
     let (unheard, next) = unheard(before);
     let mut waiting = JoinSet::new();
     for submission in unheard.into_values() {
-        submit(me, ledger, submission, &mut waiting).await;
+        let (_, id) = to.iter().find(|(address, _)| *address == submission.to).expect("the same others");
+        submit(me, ledger, submission, *id, &mut waiting);
     }
     let mut pace = tokio::time::interval(Duration::from_secs(1) / rate);
-    for i in next..count {
+    for i in next.. {
         pace.tick().await;
         // One agent may await 1,024 ends; a polite one stays below that while a daemon is down.
         while waiting.len() >= UNDER_WAY_MAX {
             waiting.join_next().await;
         }
+        if stop.exists() {
+            break;
+        }
         let turn = usize::try_from(i).expect("a few");
-        let to = to[turn / KINDS.len() % to.len()].clone();
-        submit(me, ledger, Submission { i, id: None, to, kind: KINDS[turn % KINDS.len()] }, &mut waiting).await;
+        let (to, agent) = to[turn / KINDS.len() % to.len()].clone();
+        submit(me, ledger, Submission { i, id: None, to, kind: KINDS[turn % KINDS.len()] }, agent, &mut waiting);
     }
     while waiting.join_next().await.is_some() {}
 }
 
-async fn submit(me: &Agent, ledger: &Ledger, submission: Submission, waiting: &mut JoinSet<()>) {
+fn submit(me: &Agent, ledger: &Ledger, submission: Submission, to: AgentId, waiting: &mut JoinSet<()>) {
+    let (me, ledger) = (me.clone(), ledger.clone());
+    waiting.spawn(async move {
+        let i = submission.i;
+        match end_of(&me, &ledger, submission, to).await {
+            Ok(Some(answer)) => ledger.note(&format!("H {i} {}", answer.text().expect("text"))),
+            Ok(None) => ledger.note(&format!("H {i} -")),
+            Err(error) => ledger.note(&format!("R {i} {error}")),
+        }
+    });
+}
+
+async fn end_of(
+    me: &Agent,
+    ledger: &Ledger,
+    submission: Submission,
+    agent: AgentId,
+) -> Result<Option<Message>, ClientError> {
     let Submission { i, id, to, kind } = submission;
-    let mut sending = me.send(&*to, kind, i.to_string()).until(Stage::Handled);
+    let mut sending = me.send(agent, kind, i.to_string()).until(Stage::Handled);
     sending = match id {
         Some(id) => sending.again(id),
         None => {
-            let id = sending.id().expect("random bytes");
+            let id = sending.id()?;
             ledger.note(&format!("S {i} {id} {to} {kind} {}", wall()));
             sending
         }
     };
-    match sending.await {
-        Ok(sent) => {
-            let ledger = ledger.clone();
-            waiting.spawn(async move {
-                match sent.handled().await {
-                    Ok(Some(answer)) => ledger.note(&format!("H {i} {}", answer.text().expect("text"))),
-                    Ok(None) => ledger.note(&format!("H {i} -")),
-                    Err(error) => ledger.note(&format!("R {i} {error}")),
-                }
-            });
-        }
-        Err(error) => ledger.note(&format!("R {i} {error}")),
-    }
+    let sent = sending.await?;
+    ledger.note(&format!("P {i}"));
+    sent.handled().await
 }
 
 async fn receive(me: Agent, ledger: Ledger) {
