@@ -18,6 +18,7 @@ pub mod prekey;
 pub mod public;
 pub mod seal;
 pub mod sign;
+mod stack;
 pub mod store_key;
 pub mod tls;
 pub mod vault;

@@ -10,7 +10,7 @@ use x25519_dalek::{PublicKey as AgreementKey, StaticSecret};
 use zeroize::Zeroizing;
 
 use crate::cipher::BodyKey;
-use crate::{NoRandomness, fill_random};
+use crate::{NoRandomness, fill_random, stack};
 
 const PREKEY_CONTEXT: &[u8] = b"AICP/1 prekey\0";
 const BODY_CONTEXT: &[u8] = b"AICP/1 body\0";
@@ -50,17 +50,18 @@ impl core::fmt::Debug for PrekeyPublic {
     }
 }
 
-/// One prekey with its secret half, and the secrets agreed on with it, so that both are erased at once.
+/// One prekey with its secret half, and the secrets agreed on with it, so that both are erased at once. They are boxed:
+/// whatever moves leaves a copy behind that nobody wipes.
 struct Prekey {
     public: PrekeyPublic,
-    secret: StaticSecret,
+    secret: Box<StaticSecret>,
     not_after: u64,
     agreed: VecDeque<Agreed>,
 }
 
 struct Agreed {
     ephemeral: [u8; limits::AGREEMENT_KEY_BYTES],
-    shared: Zeroizing<[u8; 32]>,
+    shared: Box<Zeroizing<[u8; 32]>>,
 }
 
 /// All prekeys of one agent that are not erased yet.
@@ -113,8 +114,11 @@ impl Prekeys {
         if self.kept.len() >= limits::PREKEYS_KEPT_MAX {
             return Err(MakePrekeyError::Full);
         }
-        let secret = StaticSecret::from(*secret);
-        let public = PrekeyPublic::new(AgreementKey::from(&secret).to_bytes());
+        let (secret, public) = stack::wiped(|| {
+            let secret = Box::new(StaticSecret::from(*secret));
+            let public = PrekeyPublic::new(AgreementKey::from(&*secret).to_bytes());
+            (secret, public)
+        });
         if self.find(public.id).is_some() {
             return Ok(None);
         }
@@ -182,18 +186,31 @@ impl Prekey {
         let at = if let Some(at) = known {
             at
         } else {
-            let shared = self.secret.diffie_hellman(&AgreementKey::from(*ephemeral));
-            if !shared.was_contributory() {
-                return Err(Refusal::SharedSecret);
-            }
+            let shared = agree(&self.secret, ephemeral)?;
             if self.agreed.len() >= limits::AGREEMENTS_KEPT_MAX {
                 self.agreed.pop_back();
             }
-            self.agreed.push_front(Agreed { ephemeral: *ephemeral, shared: Zeroizing::new(shared.to_bytes()) });
+            self.agreed.push_front(Agreed { ephemeral: *ephemeral, shared });
             0
         };
-        self.agreed.get(at).map(|agreed| &*agreed.shared).ok_or(Refusal::SharedSecret)
+        self.agreed.get(at).map(|agreed| &**agreed.shared).ok_or(Refusal::SharedSecret)
     }
+}
+
+/// What a secret and a public half agree on, in one place in memory.
+pub(crate) fn agree(
+    secret: &StaticSecret,
+    public: &[u8; limits::AGREEMENT_KEY_BYTES],
+) -> Result<Box<Zeroizing<[u8; 32]>>, Refusal> {
+    stack::wiped(|| {
+        let shared = secret.diffie_hellman(&AgreementKey::from(*public));
+        if !shared.was_contributory() {
+            return Err(Refusal::SharedSecret);
+        }
+        let mut kept = Box::new(Zeroizing::new([0; 32]));
+        kept.copy_from_slice(shared.as_bytes());
+        Ok(kept)
+    })
 }
 
 /// What a body key is bound to.

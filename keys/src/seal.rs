@@ -8,8 +8,8 @@ use zeroize::Zeroizing;
 
 use crate::cipher::BodyKey;
 use crate::nonce::OsNonces;
-use crate::prekey::{PrekeyPublic, body_info};
-use crate::{AgentKey, NoRandomness, fill_random, sign};
+use crate::prekey::{PrekeyPublic, agree, body_info};
+use crate::{AgentKey, NoRandomness, fill_random, sign, stack};
 
 /// One source's ephemeral key towards one prekey of one destination. Lives in memory only, and ends instead of
 /// wearing out.
@@ -18,7 +18,8 @@ pub struct Sealer {
     destination: AgentId,
     prekey: PrekeyPublic,
     ephemeral: [u8; limits::AGREEMENT_KEY_BYTES],
-    shared: Zeroizing<[u8; 32]>,
+    /// Boxed: whatever moves leaves a copy behind that nobody wipes.
+    shared: Box<Zeroizing<[u8; 32]>>,
     nonces: OsNonces,
     used: u32,
     born: u64,
@@ -44,19 +45,19 @@ pub enum SealError {
 impl Sealer {
     /// Makes the ephemeral key and agrees on the secret. `now` is any clock in ns that never goes back.
     pub fn new(source: AgentId, destination: AgentId, prekey: PrekeyPublic, now: u64) -> Result<Self, SealError> {
-        let mut secret = Zeroizing::new([0; 32]);
-        fill_random(&mut *secret)?;
-        let secret = StaticSecret::from(*secret);
-        let shared = secret.diffie_hellman(&AgreementKey::from(*prekey.public()));
-        if !shared.was_contributory() {
-            return Err(Refusal::SharedSecret.into());
-        }
+        let (ephemeral, shared) = stack::wiped(|| {
+            let mut secret = Zeroizing::new([0; 32]);
+            fill_random(&mut *secret)?;
+            let secret = StaticSecret::from(*secret);
+            let shared = agree(&secret, prekey.public())?;
+            Ok::<_, SealError>((AgreementKey::from(&secret).to_bytes(), shared))
+        })?;
         Ok(Self {
             source,
             destination,
             prekey,
-            ephemeral: AgreementKey::from(&secret).to_bytes(),
-            shared: Zeroizing::new(shared.to_bytes()),
+            ephemeral,
+            shared,
             nonces: OsNonces::new(),
             used: 0,
             born: now,
