@@ -54,6 +54,12 @@ impl Maker {
         Ok(sealer.seal(key, draft, &metadata, &parts.body, now)?)
     }
 
+    /// What is used no more would still open what it has sealed.
+    pub(crate) fn forget_spent(&mut self, shared: &Shared) {
+        let now = shared.clock.now().mono.0;
+        self.sealers.retain(|_, sealer| !sealer.is_spent(now));
+    }
+
     fn sealer(&mut self, pair: (AgentId, AgentId), prekey: [u8; 32], now: u64) -> Result<&mut Sealer, SealError> {
         let is_good = |sealer: &Sealer| *sealer.prekey().public() == prekey && !sealer.is_spent(now);
         if !self.sealers.get(&pair).is_some_and(is_good) {

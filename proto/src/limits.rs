@@ -100,6 +100,8 @@ pub const AGREEMENTS_KEPT_MAX: usize = 256;
 pub const SEALS_PER_EPHEMERAL_MAX: u32 = 1 << 20;
 /// How long an ephemeral key is used.
 pub const EPHEMERAL_LIFE_MAX: u64 = 600 * SECOND;
+/// Ephemeral keys that are used no more are forgotten this often.
+pub const EPHEMERAL_SWEEP: u64 = 60 * SECOND;
 /// From this length of plain body on, the backend for bulk seals and opens.
 pub const BULK_SEAL_BYTES: usize = 16 << 10;
 /// Nonces drawn from the operating system at once: 256 bytes, what one call gives without a pause. Each sealer keeps a

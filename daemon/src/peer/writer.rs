@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 
 use super::LinkEnd;
 use super::link::LinkState;
+use crate::clock::duration;
 use crate::crypto::Maker;
 use crate::load::load;
 use crate::shared::Shared;
@@ -40,14 +41,25 @@ pub(super) async fn run(
         large_room: Arc::new(Semaphore::new(limits::LARGE_FRAMES_WRITING)),
     };
     let mut batch = Vec::with_capacity(BATCH);
-    while queue.recv_many(&mut batch, BATCH).await > 0 {
+    let mut sweep = tokio::time::interval(duration(limits::EPHEMERAL_SWEEP));
+    loop {
+        tokio::select! {
+            count = queue.recv_many(&mut batch, BATCH) => {
+                if count == 0 {
+                    return LinkEnd::quiet("stopping");
+                }
+            }
+            _ = sweep.tick() => {
+                writer.maker.forget_spent(&writer.shared);
+                continue;
+            }
+        }
         match writer.write(&mut batch).await {
             Ok(IsLast(false)) => {}
             Ok(IsLast(true)) => return writer.finish().await,
             Err(end) => return end,
         }
     }
-    LinkEnd::quiet("stopping")
 }
 
 struct IsLast(bool);
