@@ -20,6 +20,8 @@ use client::{Agent, AgentId, ClientError, Delivery, Incoming, Message, MessageId
 use tokio::task::JoinSet;
 
 const UNDER_WAY_MAX: usize = 512;
+/// Whoever supervises this process starts it once more.
+const TAKEN_OVER: i32 = 3;
 /// Every other message is a question.
 const KINDS: [&str; 2] = ["count", "ask"];
 
@@ -171,9 +173,13 @@ async fn end_of(
 
 async fn receive(me: Agent, ledger: Ledger) {
     loop {
-        // Ends that an earlier life of this agent heard of, and died before it could say so, are submitted again.
-        if let Incoming::Delivery(delivery) = me.recv().await.expect("the library keeps the connection") {
-            take(delivery, &ledger).await;
+        match me.recv().await {
+            Ok(Incoming::Delivery(delivery)) => take(delivery, &ledger).await,
+            // An end that an earlier life of this agent waited for: that message is submitted again.
+            Ok(Incoming::Outcome(_)) => {}
+            // What a killed life of this agent said last may be heard after this one has begun.
+            Err(ClientError::TakenOver) => std::process::exit(TAKEN_OVER),
+            Err(error) => panic!("the library keeps the connection: {error}"),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Real daemons, real agents, real disks.
 
 mod backup;
+mod closed;
 mod errors;
 mod forged;
 mod fsck;
@@ -10,4 +11,5 @@ mod metrics;
 mod net;
 mod replay;
 mod restore;
+mod secrets;
 mod two;

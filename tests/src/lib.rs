@@ -12,8 +12,10 @@ pub mod hex;
 pub mod hosts;
 pub mod judge;
 pub mod net;
+pub mod memory;
 pub mod moved;
 pub mod peer;
+pub mod search;
 pub mod show;
 pub mod targets;
 

@@ -98,11 +98,17 @@ impl Peer {
     /// An agent of this node.
     #[must_use]
     pub fn agent(&self, name: &str) -> Puppet {
+        self.agent_with_prekey(name, &random_seed())
+    }
+
+    /// The same, with a prekey whose secret half the test chooses.
+    #[must_use]
+    pub fn agent_with_prekey(&self, name: &str, secret: &[u8; 32]) -> Puppet {
         let seed = random_seed();
         let key = AgentKey::from_published_seed(&seed);
         let mut prekeys = Prekeys::new(key.id());
         let not_after = wall() + limits::PREKEY_LIFE_MAX;
-        let prekey = prekeys.make(not_after).expect("a prekey");
+        let prekey = prekeys.insert_published(secret, not_after).expect("a prekey").expect("the only one");
         let record = AgentRecord {
             public_key: *key.public().as_bytes(),
             name: name.parse().expect("a name"),
