@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 
 use crate::forge::agreement_public;
+use crate::search::Search;
 
 /// Longest piece that is looked at: larger ones are stacks and arenas that are mostly untouched, and are read in pieces.
 const PIECE: usize = 1 << 20;
@@ -51,19 +52,10 @@ impl Memory {
         Self(pieces)
     }
 
-    /// How often these bytes stand there.
+    /// Names of all that stands there, once for each copy.
     #[must_use]
-    pub fn count(&self, bytes: &[u8]) -> usize {
-        let first = bytes[0];
-        let mut count = 0;
-        for piece in &self.0 {
-            let mut rest = piece.as_slice();
-            while let Some(at) = rest.iter().position(|byte| *byte == first) {
-                count += usize::from(rest[at..].starts_with(bytes));
-                rest = &rest[at + 1..];
-            }
-        }
-        count
+    pub fn found<'a>(&self, search: &'a Search) -> Vec<&'a str> {
+        self.0.iter().flat_map(|piece| search.found_in(piece)).collect()
     }
 
     /// The secret half of an X25519 key, if it stands there: whatever looks random is tried.
