@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use client::{Agent, Incoming, Stage};
 use proto::link::ControlMessage;
-use proto::metadata::MetadataDraft;
+use proto::metadata::{Key, MetadataDraft};
 use proto::{ContentType, MessageType, Shape};
 use referee::forge::{self, Sealed};
 use referee::hosts::{Host, until};
 use referee::memory::Memory;
 use referee::moved::MovedClock;
-use referee::peer::{Known, Link, Peer, Puppet, draft, random_id, random_seed};
+use referee::peer::{Known, Link, Peer, Pen, Puppet, draft, open, random_id, random_seed};
 use referee::search::Search;
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -127,6 +127,15 @@ fn a_source_forgets_what_opens_what_it_sent_although_its_link_stays() {
         let sending = world.agent.send("writer@source", "kept", "what was said").until(Stage::Accepted);
         sending.await.expect("accepted");
         let frame = link.frame("the message", |frame| matches!(frame.header().shape(), Shape::Durable(_))).await;
+        // It is stored, so nothing more is sent.
+        let reader = link.record("reader").await;
+        let content = open(frame.clone(), &reader.key, &mut world.puppet.prekeys);
+        let flow = content.metadata.number(Key::FlowId).expect("a flow");
+        let stored = Pen::new(&world.puppet.key, reader).stored(flow, content.header.sequence().get());
+        link.send(&[stored]).await;
+        until("the message is stored", Duration::from_secs(10), || {
+            (world.host.status()["outbox_messages"].as_u64() == Some(0)).then_some(())
+        });
         let shared = forge::agree(&secret, frame.sealed().expect("sealed").ephemeral);
         let mut search = Search::new();
         search.add("what was agreed on", &shared);
