@@ -52,16 +52,7 @@ impl Sealer {
             let shared = agree(&secret, prekey.public())?;
             Ok::<_, SealError>((AgreementKey::from(&secret).to_bytes(), shared))
         })?;
-        Ok(Self {
-            source,
-            destination,
-            prekey,
-            ephemeral,
-            shared,
-            nonces: OsNonces::new(),
-            used: 0,
-            born: now,
-        })
+        Ok(Self { source, destination, prekey, ephemeral, shared, nonces: OsNonces::new(), used: 0, born: now })
     }
 
     /// Whether it may still seal at `now`.

@@ -353,8 +353,7 @@ impl Known {
 pub fn open(frame: Frame, key: &PublicKey, prekeys: &mut Prekeys) -> Content {
     let is_sealed = frame.sealed().is_some();
     let verified = verify::frame(frame, key).expect("signed by the daemon's agent");
-    let content =
-        if is_sealed { verify::open(verified, prekeys, wall()) } else { verify::read(verified) };
+    let content = if is_sealed { verify::open(verified, prekeys, wall()) } else { verify::read(verified) };
     content.expect("a frame that opens").into_inner()
 }
 
@@ -423,6 +422,7 @@ impl<'a> Pen<'a> {
             floor: Some(spot.floor),
             expiry: Some(expiry),
             handled_wanted: draft.message_type == MessageType::Request,
+            topic: (draft.message_type == MessageType::Broadcast).then_some("all"),
             ..MetadataDraft::default()
         };
         self.seal(&draft, &metadata, body)

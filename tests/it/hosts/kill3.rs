@@ -202,8 +202,7 @@ fn judge(books: &[Book]) -> u64 {
         let source = format!("{}@{from}", agent_on(from));
         for (name, reader) in NAMES.iter().zip(books).filter(|(name, _)| *name != from) {
             let address = format!("{}@{name}", agent_on(name));
-            let wanted: Vec<u64> =
-                book.sent.iter().filter(|(_, (to, ..))| *to == address).map(|(i, _)| *i).collect();
+            let wanted: Vec<u64> = book.sent.iter().filter(|(_, (to, ..))| *to == address).map(|(i, _)| *i).collect();
             repeats += judge_pair(&source, &wanted, &book.lines, reader);
         }
     }

@@ -93,6 +93,7 @@ impl World {
         recorded
     }
 
+    /// Messages that want no answer, so that none is owed to a source that takes none.
     fn write(&self, pen: &mut Pen<'_>, count: usize, clock: u64, life: u64) -> Recorded {
         let mut recorded = Recorded { durable: Vec::new(), once: Vec::new(), drafts: Vec::new() };
         let flow = clock & !1;
@@ -100,12 +101,12 @@ impl World {
             let draft = Draft {
                 content_type: ContentType::Text,
                 timestamp: clock,
-                ..pen.draft(MessageType::Request, MESSAGES, random_id())
+                ..pen.draft(MessageType::Broadcast, MESSAGES, random_id())
             };
             let spot = Spot { flow, sequence, floor: 1 };
             recorded.durable.push(pen.durable(draft, spot, clock + life, b"durable"));
             recorded.drafts.push((draft, spot, clock + life));
-            let once = Draft { shape: Shape::Once, id: random_id(), ..draft };
+            let once = Draft { message_type: MessageType::Request, shape: Shape::Once, id: random_id(), ..draft };
             recorded.once.push(pen.seal(&once, &MetadataDraft::default(), b"once"));
         }
         recorded
@@ -134,7 +135,8 @@ impl World {
     /// it in the mailbox. It is sealed until it is sealed to a prekey that the reader's daemon has not erased meanwhile.
     async fn flush(&self, link: &mut Link, clock: u64) {
         link.settled().await;
-        let draft = draft(MessageType::Request, MESSAGES, random_id(), self.last.key.id(), link.record("reader").await.id);
+        let draft =
+            draft(MessageType::Request, MESSAGES, random_id(), self.last.key.id(), link.record("reader").await.id);
         let draft = Draft { timestamp: clock, ..draft };
         let spot = Spot { flow: wall() & !1, sequence: 1, floor: 1 };
         for _ in 0..100 {

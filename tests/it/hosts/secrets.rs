@@ -31,7 +31,8 @@ impl Markers {
 
     fn word(&mut self) -> String {
         const LETTERS: &[u8; 32] = b"abcdefghijkmnopqrstuvwxyz2345678";
-        let word: String = random_seed()[..LENGTH].iter().map(|byte| char::from(LETTERS[usize::from(byte & 31)])).collect();
+        let word: String =
+            random_seed()[..LENGTH].iter().map(|byte| char::from(LETTERS[usize::from(byte & 31)])).collect();
         self.drawn.push(word.clone().into_bytes());
         word
     }
