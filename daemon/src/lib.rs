@@ -13,6 +13,7 @@ mod crypto;
 pub mod drain;
 mod echo;
 mod error;
+pub mod files;
 pub mod fsck;
 mod journal;
 mod load;

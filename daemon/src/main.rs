@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use daemon::cli::{Arguments, Command};
 use daemon::fsck::FsckError;
-use daemon::{App, StateDir, drain, fsck, telemetry};
+use daemon::{App, StateDir, drain, files, fsck, telemetry};
 
 /// Damage was found.
 const DAMAGE: u8 = 1;
@@ -37,6 +37,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         Command::Run(flags) => {
             let config = config::load(&flags.flags())?;
             telemetry::start(&config.log);
+            files::raise_limit();
             let runtime = tokio::runtime::Builder::new_multi_thread()
                 .enable_all()
                 .thread_name("aicpd")

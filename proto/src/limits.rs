@@ -357,6 +357,8 @@ pub const JOURNAL_TIDY_EVERY_BYTES: usize = 16 << 20;
 pub const JOURNAL_ROOM_WAIT: u64 = 120 * SECOND;
 /// Connections at the agents' door.
 pub const SESSIONS_MAX: usize = 16 << 10;
+/// Files that a daemon may have open beside the connections at the agents' door: the segments of its journal, and some.
+pub const FILES_BESIDE_SESSIONS: usize = 512;
 /// Frames that wait for a client to read. Beyond it the client is disconnected.
 pub const SESSION_QUEUE: usize = 4096;
 /// Bytes that are asked of a socket or a stream at once, and written at once where they are many small frames.
@@ -446,6 +448,10 @@ const _: () =
     assert!(RECORD_BYTES_MAX + 1024 < CONTROL_BYTES_MAX, "a control message holds a record, or a HELLO with one");
 const _: () = assert!(LINK_SILENCE + 2 * LINK_LOOK < RETRY_MIN, "silence is noticed before the first repeat");
 const _: () = assert!(LINK_QUEUE > LINK_ROOM_FRAMES as usize && SESSION_QUEUE > CLIENT_ROOM_DELIVERIES as usize);
+const _: () = assert!(
+    JOURNAL_LIMIT_BYTES / (JOURNAL_SEGMENT_BYTES as u64) + 64 < FILES_BESIDE_SESSIONS as u64,
+    "all segments of a journal can be open, and there is room for sockets and keys"
+);
 const _: () = assert!(NODE_BATCH <= NODE_QUEUE && LINK_LANES < UNI_STREAMS_MAX as usize);
 const _: () = assert!(PAYLOAD_BYTES_MAX + HEADER_BYTES < LARGE_FRAMES_LINK_BYTES, "a link can bring the largest frame");
 

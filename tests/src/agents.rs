@@ -50,6 +50,18 @@ impl AgentProcess {
         }
     }
 
+    /// Starts it once more if it has ended with this code.
+    ///
+    /// # Panics
+    /// If it has ended with another one.
+    pub fn again_after(&mut self, code: i32) {
+        let ended = self.child.as_mut().and_then(|child| child.try_wait().expect("a child"));
+        if let Some(status) = ended {
+            assert_eq!(status.code(), Some(code), "the agent gave up");
+            self.again();
+        }
+    }
+
     /// Whether it has ended by itself.
     ///
     /// # Panics

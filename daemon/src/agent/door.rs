@@ -5,14 +5,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use proto::limits;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::task::AbortHandle;
 
 use super::session;
-use crate::StartError;
 use crate::shared::Shared;
 use crate::unix_socket::{self, BindError};
+use crate::{StartError, files};
 
 /// After a failure to take a connection, for want of descriptors perhaps.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -23,6 +22,8 @@ pub(crate) struct Door {
     path: PathBuf,
     bound: Option<UnixListener>,
     listening: Option<AbortHandle>,
+    /// Connections at a time.
+    most: usize,
 }
 
 impl Door {
@@ -34,13 +35,13 @@ impl Door {
             BindError::NotASocket => StartError::NotASocket { path: path.clone() },
             BindError::Io(source) => StartError::Socket { path: path.clone(), source },
         })?;
-        Ok(Self { path, bound: Some(listener), listening: None })
+        Ok(Self { path, bound: Some(listener), listening: None, most: files::sessions_max() })
     }
 
     /// Begins to take connections.
     pub(crate) fn listen(&mut self, shared: &Arc<Shared>) {
         if let Some(listener) = self.bound.take() {
-            self.listening = Some(shared.tasks.spawn("agents' door", listen(Arc::clone(shared), listener)));
+            self.listening = Some(shared.tasks.spawn("agents' door", listen(Arc::clone(shared), listener, self.most)));
         }
     }
 
@@ -66,10 +67,10 @@ impl Drop for Door {
     }
 }
 
-async fn listen(shared: Arc<Shared>, listener: UnixListener) {
+async fn listen(shared: Arc<Shared>, listener: UnixListener, most: usize) {
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => take(&shared, stream),
+            Ok((stream, _)) => take(&shared, stream, most),
             Err(error) => {
                 tracing::warn!(%error, "a connection was not taken");
                 tokio::time::sleep(PAUSE).await;
@@ -78,7 +79,7 @@ async fn listen(shared: Arc<Shared>, listener: UnixListener) {
     }
 }
 
-fn take(shared: &Arc<Shared>, stream: UnixStream) {
+fn take(shared: &Arc<Shared>, stream: UnixStream, most: usize) {
     let uid = match stream.peer_cred() {
         Ok(credentials) => credentials.uid(),
         Err(error) => {
@@ -86,8 +87,8 @@ fn take(shared: &Arc<Shared>, stream: UnixStream) {
             return;
         }
     };
-    if shared.sessions.count() >= limits::SESSIONS_MAX {
-        tracing::warn!(uid, most = limits::SESSIONS_MAX, "too many connections; one is closed");
+    if shared.sessions.count() >= most {
+        tracing::warn!(uid, most, "too many connections; one is closed");
         return;
     }
     shared.tasks.spawn("session", session::run(Arc::clone(shared), stream, uid));
