@@ -192,10 +192,10 @@ impl NodeTask {
                 Ok(fact) => self.work.facts.push_back(fact),
                 Err(refusal) => tracing::error!(%refusal, "this node's record was not signed"),
             },
-            Effect::LearnAgent(record) => self.learn(&record.get().record.public_key),
+            Effect::LearnAgent(record) => self.learn(record.get().id, &record.get().record.public_key),
             Effect::LearnNode(record) => {
                 let known = record.get();
-                self.learn(&known.record.public_key);
+                self.learn(known.id, &known.record.public_key);
                 if known.id == self.shared.node.agent() {
                     self.shared.own_record.send_replace(Some(known.carried.clone()));
                 }
@@ -266,10 +266,8 @@ impl NodeTask {
     }
 
     fn sign_agent(&self, record: &AgentRecord) -> Result<Input, Refusal> {
-        let id = PublicKey::admit(&record.public_key)?.id();
-        let hosted = self.shared.hosted.find(id).ok_or(Refusal::WrongKey)?;
-        let carried = sign::agent_record(hosted.key.as_agent(), &self.shared.node_key, record)?;
-        let proof = verify::agent_record(carried, self.shared.node_key.public())?;
+        let hosted = self.shared.hosted.find(PublicKey::id_of(&record.public_key)).ok_or(Refusal::WrongKey)?;
+        let proof = verify::own_agent_record(hosted.key.as_agent(), &self.shared.node_key, record)?;
         Ok(Input::AgentSigned(Attested::known(proof).boxed()))
     }
 
@@ -280,7 +278,11 @@ impl NodeTask {
         Ok(Input::NodeSigned(Attested::known(proof).boxed()))
     }
 
-    fn learn(&self, public_key: &[u8; limits::PUBLIC_KEY_BYTES]) {
+    fn learn(&self, id: AgentId, public_key: &[u8; limits::PUBLIC_KEY_BYTES]) {
+        // Admission is dear, and an id has one key.
+        if self.shared.keys.find(id).is_some() {
+            return;
+        }
         // The record was verified by this very key.
         if let Ok(key) = PublicKey::admit(public_key) {
             self.shared.keys.learn(key);

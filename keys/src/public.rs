@@ -25,9 +25,15 @@ impl PublicKey {
         Ok(Self::of(key))
     }
 
+    /// Who would hold these bytes, if they were a key. Says nothing about whether they are one.
+    #[must_use]
+    pub fn id_of(bytes: &[u8; limits::PUBLIC_KEY_BYTES]) -> AgentId {
+        AgentId::new(Sha256::digest(bytes).into())
+    }
+
     /// The key of a pair that was made here, so there is nothing to judge.
     pub(crate) fn of(key: VerifyingKey) -> Self {
-        Self { key, id: AgentId::new(Sha256::digest(key.as_bytes()).into()) }
+        Self { key, id: Self::id_of(key.as_bytes()) }
     }
 
     /// Who holds it.

@@ -3,8 +3,8 @@
 use proto::record::{AgentRecord, CarriedRecord, Known, NodeRecord, RecordKind};
 use proto::{Content, Frame, Header, Refusal, Verified};
 
-use crate::sign::{Context, digest};
-use crate::{Prekeys, PublicKey};
+use crate::sign::{self, Context, digest};
+use crate::{AgentKey, NodeKey, Prekeys, PublicKey};
 
 /// Checks a frame's signature. The key is that of the header's source, or this fails.
 pub fn frame(frame: Frame, key: &PublicKey) -> Result<Verified<Frame>, Refusal> {
@@ -96,6 +96,17 @@ pub fn agent_record(carried: CarriedRecord, host: &PublicKey) -> Result<Verified
         return Err(Refusal::Countersignature);
     }
     Ok(Verified::assert_verified(Attested { record, key, carried }))
+}
+
+/// Signs the record of an agent that lives here. What both keys signed just now need not be checked.
+pub fn own_agent_record(
+    agent: &AgentKey,
+    host: &NodeKey,
+    record: &AgentRecord,
+) -> Result<Verified<Attested<AgentRecord>>, Refusal> {
+    let carried = sign::agent_record(agent, host, record)?;
+    let record = AgentRecord::read(carried.body())?;
+    Ok(Verified::assert_verified(Attested { record, key: *agent.public(), carried }))
 }
 
 /// Checks a node's record.
