@@ -119,6 +119,10 @@ impl Ledger {
         }
         self.homes.insert(number, Home { segment, record, stale });
         self.change(segment, record, |kept| {
+            // Most hold one, and a journal holds millions.
+            if kept.puts.is_empty() {
+                kept.puts.reserve_exact(1);
+            }
             kept.puts.push((number, place));
             kept.body_bytes += place.length;
         });
