@@ -14,23 +14,21 @@
 )]
 
 use std::path::Path;
-use std::time::Duration;
 
 use benches::hosts::{Host, folder, processor_us, two};
+use benches::load::{STAGES, is_known, send_many};
 use benches::roles::{self, Role};
 use benches::times::{Times, since};
 use benches::{BODY_BYTES, runtime};
 use bytes::Bytes;
-use client::{Agent, Body, Stage};
+use client::Agent;
 use store::{FileDisk, Options, RecordNumber, Store, Transaction};
-use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 const TO: &str = "handle@beta";
 const LIMIT_BYTES: u64 = 512 << 20;
 /// In flight, rounds, and messages in a round. An agent may await 1,024 outcomes and no more.
 const LOADS: [(usize, usize, usize); 3] = [(1, 9, 300), (64, 9, 2048), (512, 9, 4096)];
-const STAGES: [&str; 3] = ["accepted", "stored", "handled"];
 
 fn main() {
     if !roles::played() {
@@ -43,14 +41,9 @@ async fn run(folder: &Path) {
     let (alpha, beta) = two(folder).await;
     let other = Role::start(roles::HANDLE, &beta.socket());
     let me = Agent::attach("sender").socket(alpha.socket()).await.unwrap();
-    // Its record takes a moment from host to host.
-    let begun = Instant::now();
-    while me.resolve(TO).await.is_err() {
-        assert!(begun.elapsed() < Duration::from_secs(20), "{TO} is not known");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    is_known(&me, TO).await;
     let mut journal = Journal::new(&folder.join("journal"));
-    send_many(&me, 64, 1024).await;
+    send_many(&me, TO, 64, 1024).await;
     println!("{BODY_BYTES} bytes, kept on both hosts; µs from the submission on");
     for (in_flight, rounds, count) in LOADS {
         let mut load = Load::default();
@@ -90,7 +83,7 @@ impl Load {
             bare = journal.write(count, in_flight, &mut self.commits);
         }
         let before = processes.map(processor_us);
-        let (stages, took) = send_many(me, in_flight, count).await;
+        let (stages, took) = send_many(me, TO, in_flight, count).await;
         let used = processes.map(processor_us);
         if !round.is_multiple_of(2) {
             bare = journal.write(count, in_flight, &mut self.commits);
@@ -124,39 +117,6 @@ impl Load {
             used[0], used[1], used[2], used[3]
         );
     }
-}
-
-/// Keeps so many under way, each begun when another was handled.
-async fn send_many(me: &Agent, in_flight: usize, count: usize) -> ([Times; 3], f64) {
-    let body = Body::octets(vec![0x5A; BODY_BYTES]);
-    let begun = Instant::now();
-    let mut lanes = JoinSet::new();
-    for lane in 0..in_flight {
-        let share = count / in_flight + usize::from(lane < count % in_flight);
-        let (me, body) = (me.clone(), body.clone());
-        lanes.spawn(async move {
-            let mut stages: [Times; 3] = Default::default();
-            for _ in 0..share {
-                send(&me, body.clone(), &mut stages).await;
-            }
-            stages
-        });
-    }
-    let mut all: [Times; 3] = Default::default();
-    while let Some(stages) = lanes.join_next().await {
-        all.iter_mut().zip(&stages.unwrap()).for_each(|(all, one)| all.join(one));
-    }
-    (all, since(begun))
-}
-
-async fn send(me: &Agent, body: Body, stages: &mut [Times; 3]) {
-    let begun = Instant::now();
-    let sent = me.send(TO, "store", body).until(Stage::Handled).await.unwrap();
-    stages[0].note(since(begun));
-    sent.stored().await.unwrap();
-    stages[1].note(since(begun));
-    sent.handled().await.unwrap();
-    stages[2].note(since(begun));
 }
 
 /// The journal alone: what is appended is forgotten between the rounds.

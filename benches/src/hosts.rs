@@ -10,10 +10,14 @@ use std::time::Duration;
 use client::Node;
 use tokio::time::Instant;
 
+use crate::times::since;
+
 /// Ticks in a second, in which the system counts processor time: fixed by the kernel's interface.
 const TICKS: f64 = 100.0;
 /// Longest time that anything may take to start.
 const START_WITHIN: Duration = Duration::from_secs(20);
+/// Longest time that a daemon may take to read its journal.
+const READY_WITHIN: Duration = Duration::from_secs(600);
 
 /// One daemon and its folder. Killed when dropped.
 #[derive(Debug)]
@@ -45,14 +49,25 @@ pub fn folder(bench: &str) -> PathBuf {
 /// If they are not linked within a while.
 pub async fn two(parent: &Path) -> (Host, Host) {
     let (mut alpha, mut beta) = (Host::make(parent, "alpha"), Host::make(parent, "beta"));
-    alpha.start(&beta);
-    beta.start(&alpha);
+    alpha.start(Some(&beta));
+    beta.start(Some(&alpha));
     alpha.is_linked().await;
     beta.is_linked().await;
     (alpha, beta)
 }
 
 impl Host {
+    /// One without a peer, running.
+    ///
+    /// # Panics
+    /// If it does not start.
+    pub async fn alone(parent: &Path) -> Self {
+        let mut host = Self::make(parent, "alpha");
+        host.start(None);
+        host.is_ready().await;
+        host
+    }
+
     fn make(parent: &Path, name: &'static str) -> Self {
         let folder = parent.join(name);
         fs::create_dir_all(&folder).unwrap();
@@ -65,21 +80,24 @@ impl Host {
         Self { name, id, port, folder, child: None }
     }
 
-    fn start(&mut self, peer: &Self) {
+    /// Starts it, with its state as it is.
+    ///
+    /// # Panics
+    /// If that fails.
+    pub fn start(&mut self, peer: Option<&Self>) {
         let config = self.folder.join("aicpd.toml");
+        let peer = peer.map(|peer| format!("\"{}={}@127.0.0.1:{}\"", peer.name, peer.id, peer.port));
         let text = format!(
             "[node]\nname = \"{}\"\nstate_dir = {:?}\n[socket]\npath = {:?}\n[mesh]\nlisten = \"127.0.0.1:{}\"\n\
-             peers = [\"{}={}@127.0.0.1:{}\"]\n",
+             peers = [{}]\n",
             self.name,
-            self.folder.join("state"),
+            self.state(),
             self.socket(),
             self.port,
-            peer.name,
-            peer.id,
-            peer.port
+            peer.unwrap_or_default()
         );
         fs::write(&config, text).unwrap();
-        let log = File::create(self.folder.join("log")).unwrap();
+        let log = File::options().create(true).append(true).open(self.folder.join("log")).unwrap();
         let mut run = aicpd();
         run.arg("run").arg("--config").arg(config).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         self.child = Some(run.spawn().unwrap());
@@ -97,6 +115,41 @@ impl Host {
             assert!(begun.elapsed() < START_WITHIN, "{} is not linked", self.name);
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+    }
+
+    /// Waits until it answers an agent, and says how long that took, in µs.
+    ///
+    /// # Panics
+    /// If it takes minutes.
+    pub async fn is_ready(&self) -> f64 {
+        let begun = Instant::now();
+        loop {
+            if let Ok(node) = Node::connect(Some(&self.socket())).await
+                && node.ping().await.is_ok()
+            {
+                return since(begun);
+            }
+            assert!(begun.elapsed() < READY_WITHIN, "{} is not ready", self.name);
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Asks it to stop, and waits until it has.
+    ///
+    /// # Panics
+    /// If it does not stop in peace.
+    pub fn stop(&mut self) {
+        let mut child = self.child.take().unwrap();
+        let sent = Command::new("kill").arg(child.id().to_string()).status().unwrap();
+        assert!(sent.success());
+        let ended = child.wait().unwrap();
+        assert!(ended.success(), "{}", fs::read_to_string(self.folder.join("log")).unwrap_or_default());
+    }
+
+    /// Where it keeps what must survive.
+    #[must_use]
+    pub fn state(&self) -> PathBuf {
+        self.folder.join("state")
     }
 
     /// Where its agents find it.
@@ -147,4 +200,15 @@ pub fn memory_kib(process: u32, what: &str) -> Option<f64> {
     let text = fs::read_to_string(format!("/proc/{process}/{file}")).ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix(what)?.strip_prefix(':'))?;
     line.split_whitespace().next()?.parse().ok()
+}
+
+/// Bytes of one kind that a process has read or written, as the system counts them: `wchar`, `write_bytes`.
+///
+/// # Panics
+/// If there is no such process, or it is not ours.
+#[must_use]
+pub fn io_bytes(process: u32, what: &str) -> f64 {
+    let text = fs::read_to_string(format!("/proc/{process}/io")).unwrap();
+    let line = text.lines().find_map(|line| line.strip_prefix(what)?.strip_prefix(':'));
+    line.and_then(|figure| figure.trim().parse().ok()).unwrap()
 }

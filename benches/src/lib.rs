@@ -5,6 +5,7 @@
 
 pub mod bare;
 pub mod hosts;
+pub mod load;
 pub mod roles;
 pub mod times;
 
