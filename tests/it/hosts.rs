@@ -12,4 +12,5 @@ mod net;
 mod replay;
 mod restore;
 mod secrets;
+mod scale;
 mod two;

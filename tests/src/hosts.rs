@@ -199,18 +199,34 @@ impl Host {
     /// # Panics
     /// If it does not open.
     pub fn start(&mut self) {
+        let program = binary("aicpd");
+        let command = match &self.end {
+            Some(end) => end.command(&program),
+            None => {
+                let mut command = Command::new(&program);
+                command.env_clear();
+                command
+            }
+        };
+        self.launch(command);
+    }
+
+    /// The same, by a shell that leaves it so many open files: those that it begins with, and those that it may have.
+    ///
+    /// # Panics
+    /// If it does not open.
+    pub fn start_with_files(&mut self, soft: u64, hard: u64) {
+        let mut shell = Command::new("/bin/sh");
+        let limits = format!("ulimit -Sn {soft} && ulimit -Hn {hard} && exec \"$0\" \"$@\"");
+        shell.arg("-c").arg(limits).arg(binary("aicpd"));
+        self.launch(shell);
+    }
+
+    fn launch(&mut self, mut command: Command) {
         let log = File::options().create(true).append(true).open(self.folder.join("log")).expect("a file");
         let clock = self.clock.iter().flat_map(|(library, offset)| {
             [("LD_PRELOAD", library.display().to_string()), (crate::clock::OFFSET, offset.to_string())]
         });
-        let program = binary("aicpd");
-        let mut command = match &self.end {
-            Some(end) => end.command(&program),
-            None => Command::new(&program),
-        };
-        if self.end.is_none() {
-            command.env_clear();
-        }
         let child = command
             .arg("run")
             .arg("--config")
