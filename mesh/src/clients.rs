@@ -180,8 +180,9 @@ impl Node {
     }
 
     fn pump_client(&mut self, client: ClientId, step: &mut Step<'_>) {
-        let agents = self.clients.all.get(&client).map(|known| known.agents.clone()).unwrap_or_default();
-        for agent in agents {
+        let Some(known) = self.clients.all.get(&client) else { return };
+        let waiting = known.agents.iter().filter(|agent| self.mailboxes.boxes.contains_key(agent));
+        for agent in waiting.copied().collect::<Vec<_>>() {
             self.pump_mailbox(agent, step);
         }
     }

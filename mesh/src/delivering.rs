@@ -4,7 +4,10 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use proto::entry::{Entry, Letter, Parts, Received};
-use proto::limits::{CLOCKS_APART_MAX, DELIVERIES_OUT_MAX, LEASE, REDELIVERY_PAUSE, REDELIVERY_PAUSE_MAX};
+use proto::limits::{
+    CLOCKS_APART_MAX, DELIVERED_NOTED, DELIVERIES_OUT_MAX, LEASE, REDELIVERY_PAUSE, REDELIVERY_PAUSE_MAX,
+    TRANSACTION_BYTES,
+};
 use proto::metadata::Proof;
 use proto::{AgentId, ContentType, Draft, ErrorCode, MessageId, MessageType, Name, NodeId, Receipt, Sequence, Shape};
 
@@ -321,15 +324,18 @@ impl Node {
     }
 
     /// A clean stop notes what was delivered and not acknowledged, so that it is marked the next time.
-    pub(crate) fn note_delivered(&mut self) {
+    pub(crate) fn note_delivered(&mut self, step: &mut Step<'_>) {
         if !self.rules.hold(Rule::DeliveredNotedAtCleanStop) {
             return;
         }
         let items = self.mailboxes.boxes.values().flat_map(|mailbox| mailbox.items.values());
         let seen = items.filter(|item| item.tries > 0 || item.may_be_seen).map(|item| item.entry);
         let entries: Vec<_> = seen.collect();
-        if !entries.is_empty() {
-            self.ledger.put(&Entry::Delivered(entries));
+        for some in entries.chunks(DELIVERED_NOTED) {
+            self.ledger.put(&Entry::Delivered(some.to_vec()));
+            if self.ledger.open_bytes() > TRANSACTION_BYTES {
+                self.close_transaction(step);
+            }
         }
     }
 }

@@ -313,7 +313,10 @@ impl Node {
     }
 
     fn stop(&mut self, step: &mut Step<'_>) {
-        self.note_delivered();
+        self.note_delivered(step);
+        if !self.clock.is_suspended() {
+            self.write_clock(step);
+        }
         self.is_stopping = true;
         self.close_transaction(step);
         step.ask(Effect::Stopped);

@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use proto::control::{ControlBody, Resolve, ResolveReply};
-use proto::limits::{PREKEY_ERASURE_DELAY, PREKEY_LIFE_MAX, PREKEY_ROTATION, RECORD_LIFE};
+use proto::limits::{PREKEY_ERASURE_DELAY, PREKEY_LIFE_MAX, PREKEY_ROTATION, PREKEY_ROTATION_SPREAD, RECORD_LIFE};
 use proto::record::{AgentRecord, Known};
 use proto::{AgentId, Content, ErrorCode, Name, PrekeyId, Verified};
 
@@ -21,7 +21,9 @@ impl Node {
     pub(crate) fn next_prekey(&mut self, agent: AgentId, step: &mut Step<'_>) {
         let not_after = step.wall().saturating_add(PREKEY_LIFE_MAX);
         step.ask(Effect::MakePrekey { agent, not_after });
-        self.timers.set(step.now.mono.after(PREKEY_ROTATION), Why::NextPrekey(agent));
+        // All agents have theirs made together at a start; the next ones are spread.
+        let after = PREKEY_ROTATION - self.chance.between(0, PREKEY_ROTATION_SPREAD);
+        self.timers.set(step.now.mono.after(after), Why::NextPrekey(agent));
     }
 
     pub(crate) fn prekey_made(

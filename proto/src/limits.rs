@@ -88,6 +88,8 @@ pub const SECOND: u64 = 1_000_000_000;
 pub const HOUR: u64 = 3600 * SECOND;
 /// A prekey is replaced after this long.
 pub const PREKEY_ROTATION: u64 = 24 * HOUR;
+/// Or that much earlier, so that those of many agents are not all made at once.
+pub const PREKEY_ROTATION_SPREAD: u64 = HOUR;
 /// A prekey may be used for this long after it was made.
 pub const PREKEY_LIFE_MAX: u64 = 48 * HOUR;
 /// A prekey's private half is erased this long after its last moment.
@@ -316,6 +318,8 @@ pub const CLIENT_ROOM_DELIVERIES: u32 = 512;
 pub const CLIENT_ROOM_BYTES: u64 = 4 << 20;
 /// Entries that were given up and whose going is not synced yet. Beyond it they are synced for their own sake.
 pub const JOURNAL_FORGETS_UNSYNCED: usize = 1024;
+/// Deliveries that one entry notes at a clean stop.
+pub const DELIVERED_NOTED: usize = 4096;
 /// A transaction is closed when it holds this much, so that a segment of the journal has room for it.
 pub const TRANSACTION_BYTES: usize = 1 << 20;
 /// A record of an agent or a node counts this long. It is made anew with each prekey.

@@ -11,6 +11,6 @@ mod metrics;
 mod net;
 mod replay;
 mod restore;
-mod secrets;
 mod scale;
+mod secrets;
 mod two;

@@ -4,16 +4,16 @@
 // It is a test's helper: where something is missing, the vector is broken and the test must stop.
 #![expect(clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test stops at the first fault")]
 
+pub mod agents;
 pub mod clock;
 pub mod fixture;
-pub mod agents;
 pub mod forge;
 pub mod hex;
 pub mod hosts;
 pub mod judge;
-pub mod net;
 pub mod memory;
 pub mod moved;
+pub mod net;
 pub mod peer;
 pub mod search;
 pub mod show;
