@@ -131,7 +131,13 @@ mod tests {
     use crate::control::{AgentStatus, ControlBody, NodeStatus};
 
     fn status() -> NodeStatus {
-        let agent = AgentStatus { name: "echo".into(), id: "aicp1x".into(), attached: true, waiting: 3 };
+        let agent = AgentStatus {
+            name: "echo".into(),
+            id: "aicp1x".into(),
+            attached: true,
+            waiting: 3,
+            ..AgentStatus::default()
+        };
         NodeStatus { schema: "aicp.status/1".into(), agents: vec![agent], uptime_ms: 1 << 40, ..Default::default() }
     }
 
