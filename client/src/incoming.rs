@@ -64,6 +64,7 @@ impl State {
                 | DoorEvent::Detach
                 | DoorEvent::Working
                 | DoorEvent::Resolve
+                | DoorEvent::Order
                 | DoorEvent::Question
                 | DoorEvent::Submit
                 | DoorEvent::Respond

@@ -47,7 +47,7 @@ pub use body::Body;
 pub use error::{ClientError, Refuse};
 pub use events::{Event, Events};
 pub use message::{Delivery, End, Incoming, Message, Outcome, Proof};
-pub use node::{Node, Pong};
+pub use node::{Node, Order, Pong};
 pub use proto::metadata::Stage;
 pub use proto::{AgentId, ContentType, ErrorCode, MessageId, MessageType, NodeId};
 pub use send::{Sending, Sent};

@@ -4,9 +4,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use proto::control::{NodeAgents, NodeStatus, ResolveReply, subject};
+use proto::control::{
+    ControlBody, DeadLetters, Done, Explain, NodeAgents, NodeStatus, Outbox, ResolveReply, Select, Story, Tap,
+    TapReply, subject,
+};
 use proto::metadata::Key;
-use proto::{AgentId, MessageType, Shape};
+use proto::{AgentId, ContentType, MessageId, MessageType, Shape};
 use tokio::time::Instant;
 
 use crate::letter::Letter;
@@ -62,10 +65,66 @@ impl Node {
         self.0.0.resolve(address).await
     }
 
+    /// Asks what the node owns.
+    pub async fn outbox(&self, select: &Select) -> Result<Outbox, ClientError> {
+        self.0.0.question(subject::OUTBOX, packed(select)).await
+    }
+
+    /// Asks what was given up.
+    pub async fn dead_letters(&self, select: &Select) -> Result<DeadLetters, ClientError> {
+        self.0.0.question(subject::DEAD, packed(select)).await
+    }
+
+    /// Asks what became of a message, at both ends.
+    pub async fn explain(&self, id: MessageId) -> Result<Story, ClientError> {
+        self.0.0.question(subject::EXPLAIN, packed(&Explain { message_id: id.to_string() })).await
+    }
+
+    /// Asks what happened since the last answer. Only an administrator hears it.
+    pub async fn tap(&self, tap: &Tap) -> Result<TapReply, ClientError> {
+        self.0.0.question(subject::TAP, packed(tap)).await
+    }
+
+    /// Orders something. Only an administrator is obeyed; what changes is on disk when this returns.
+    pub async fn order(&self, order: Order, select: &Select) -> Result<Done, ClientError> {
+        self.0.0.question(order.subject(), packed(select)).await
+    }
+
     /// Asks the node whether it is there.
     pub async fn ping(&self) -> Result<Pong, ClientError> {
         self.0.ping(AgentId::ZERO).await
     }
+}
+
+/// What an administrator may order. The messages that it is about are selected beside it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Order {
+    /// Try again now what the node owns.
+    Retry,
+    /// Own it no longer, and tell its sender.
+    Drop,
+    /// Put back what was given up.
+    Requeue,
+    /// Forget what was given up.
+    Purge,
+    /// The clock is right although it jumped: what expires may expire. Nothing is selected.
+    TrustClock,
+}
+
+impl Order {
+    const fn subject(self) -> &'static str {
+        match self {
+            Self::Retry => subject::OUTBOX_RETRY,
+            Self::Drop => subject::OUTBOX_DROP,
+            Self::Requeue => subject::DEAD_REQUEUE,
+            Self::Purge => subject::DEAD_PURGE,
+            Self::TrustClock => subject::TRUST_CLOCK,
+        }
+    }
+}
+
+fn packed(body: &impl ControlBody) -> Body {
+    Body::new(ContentType::MessagePack, body.write(ContentType::MessagePack))
 }
 
 /// Whoever holds this keeps the connection; when the last one is dropped, it ends.

@@ -34,6 +34,10 @@ pub struct Socket {
     pub path: PathBuf,
     /// Who may open it, as chmod writes it.
     pub mode: u32,
+    /// The group that it belongs to; without it, that of whoever runs the daemon.
+    pub group: Option<String>,
+    /// The group whose members may change the node's state; without it, root and whoever runs the daemon alone.
+    pub admin_group: Option<String>,
 }
 
 /// Other nodes.
@@ -76,6 +80,8 @@ pub(crate) struct Defaults {
     pub(crate) socket_mode: u32,
 }
 
+/// What a socket's mode is where a group is named.
+const GROUP_MODE: u32 = 0o660;
 const HOPS: u8 = 8;
 const LEVEL: &str = "info";
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
@@ -89,13 +95,18 @@ impl Config {
             Some(name) => name.parse().map_err(|error: proto::NameError| bad("node.name", &name, error.to_string()))?,
             None => defaults.node_name,
         };
+        let group = read_group("socket.group", raw.socket.group, bad)?;
+        let admin_group = read_group("socket.admin_group", raw.socket.admin_group, bad)?;
         let mode = match raw.socket.mode {
             Some(mode) => read_mode(&mode).ok_or_else(|| {
                 bad("socket.mode", &mode, "a mode is octal digits from 0600 to 0777, like \"0660\"".into())
             })?,
+            // Whoever names a group wants its members in.
+            None if group.is_some() => GROUP_MODE,
             None => defaults.socket_mode,
         };
-        let socket = Socket { path: raw.socket.path.map_or(defaults.socket, PathBuf::from), mode };
+        let path = raw.socket.path.map_or(defaults.socket, PathBuf::from);
+        let socket = Socket { path, mode, group, admin_group };
         let listen = raw.mesh.listen.filter(|listen| !listen.is_empty()).map(|listen| {
             listen.parse().map_err(|_| {
                 bad("mesh.listen", &listen, "an IP address and a port, like \"[::]:7727\" or \"10.0.0.5:7727\"".into())
@@ -143,6 +154,19 @@ impl Config {
             metrics: metrics.transpose()?,
         })
     }
+}
+
+/// A group's name as the list of groups can hold it. Whether there is such a group shows when the daemon starts.
+fn read_group(
+    key: &'static str,
+    given: Option<String>,
+    bad: impl Fn(&'static str, &str, String) -> ConfigError,
+) -> Result<Option<String>, ConfigError> {
+    let Some(name) = given.filter(|name| !name.is_empty()) else { return Ok(None) };
+    if name.contains(|c: char| c == ':' || c == ',' || c.is_whitespace() || c.is_control()) {
+        return Err(bad(key, &name, "the name of a group of this host, as it stands in /etc/group".into()));
+    }
+    Ok(Some(name))
 }
 
 fn read_mode(text: &str) -> Option<u32> {

@@ -9,7 +9,7 @@ use crate::ConfigError;
 /// Sections, and the keys in each.
 pub const KEYS: &[(&str, &[&str])] = &[
     ("node", &["name", "state_dir"]),
-    ("socket", &["path", "mode"]),
+    ("socket", &["path", "mode", "group", "admin_group"]),
     ("mesh", &["listen", "peers", "advertise", "max_hops"]),
     ("log", &["level", "format"]),
     ("metrics", &["listen"]),
@@ -47,6 +47,8 @@ pub struct RawNode {
 pub struct RawSocket {
     pub path: Option<String>,
     pub mode: Option<String>,
+    pub group: Option<String>,
+    pub admin_group: Option<String>,
 }
 
 /// `[mesh]`.
@@ -97,6 +99,8 @@ impl Raw {
             socket: RawSocket {
                 path: self.socket.path.or(before.socket.path),
                 mode: self.socket.mode.or(before.socket.mode),
+                group: self.socket.group.or(before.socket.group),
+                admin_group: self.socket.admin_group.or(before.socket.admin_group),
             },
             mesh: RawMesh {
                 listen: self.mesh.listen.or(before.mesh.listen),

@@ -93,6 +93,17 @@ pub enum StartError {
         /// What the operating system said.
         source: std::io::Error,
     },
+    /// The configuration names a group that this host does not have.
+    #[error(
+        "{key} = {name:?}: this host has no such group\n  fix: groupadd {name}, or name another one; groups are read \
+         from /etc/group"
+    )]
+    NoSuchGroup {
+        /// Which key names it.
+        key: &'static str,
+        /// The group.
+        name: String,
+    },
     /// The UDP port is taken.
     #[error("UDP {address} is in use, perhaps by another daemon\n  fix: give another port with --listen")]
     PortInUse {

@@ -15,6 +15,7 @@ mod echo;
 mod error;
 pub mod files;
 pub mod fsck;
+mod groups;
 mod journal;
 mod load;
 mod node_task;

@@ -116,8 +116,14 @@ impl NodeTask {
                     drop::<Option<Room>>(room);
                 }
                 Ask::Question { client, content } => {
-                    let answer =
-                        status::answer(&self.shared, self.peers.as_ref(), &self.node, &self.work.apart, &content);
+                    let answer = status::answer(
+                        &self.shared,
+                        self.peers.as_ref(),
+                        &self.node,
+                        &self.work.apart,
+                        client,
+                        &content,
+                    );
                     if let Some(answer) = answer {
                         self.shared.sessions.tell(client, ToClient::Made(answer));
                     }
@@ -218,6 +224,8 @@ impl NodeTask {
         let message = match said {
             Control::Record(record) => ControlMessage::Record(record),
             Control::Want(agent) => ControlMessage::Want(agent),
+            Control::Explain(id) => ControlMessage::Explain(id),
+            Control::Story(story) => ControlMessage::Story(story),
             Control::Notice(mesh::Notice { code, id, source, destination }) => {
                 ControlMessage::Notice(Notice { code, id, source, destination, text: "".into() })
             }

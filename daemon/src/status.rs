@@ -1,12 +1,15 @@
-//! Answers to questions that agents ask the node itself: how it is, and who can be reached. It tells what the core and
-//! the tables know, and changes nothing.
+//! Answers to questions that agents ask the node itself: how it is, who can be reached, what waits and what happens. It
+//! tells what the core and the tables know, and changes nothing.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use mesh::{AgentSummary, Node, Now, PeerState, PeerSummary, millis};
-use proto::control::{AgentStatus, ControlBody, DirectoryAgent, NodeAgents, NodeStatus, PeerStatus, schema, subject};
-use proto::{Content, ErrorCode, NodeId};
+use mesh::{AgentSummary, ClientId, Node, Now, PeerState, PeerSummary, Unanswered, millis};
+use proto::control::{
+    AgentStatus, ControlBody, DirectoryAgent, NodeAgents, NodeStatus, PeerStatus, Select, Tap, schema, subject,
+};
+use proto::{Content, ContentType, ErrorCode, NodeId};
 
 use crate::agent::{answer as answer_frame, content_type_of_answer, error_frame};
 use crate::peer::PeerDoor;
@@ -18,28 +21,56 @@ pub(crate) fn answer(
     peers: Option<&PeerDoor>,
     node: &Node,
     apart: &BTreeMap<NodeId, u64>,
+    client: ClientId,
     asked: &Content,
 ) -> Option<Bytes> {
     let content_type = content_type_of_answer(asked.header.content_type());
+    let now = shared.clock.now();
     let body = match asked.metadata.subject() {
-        Some(subject::STATUS) => status(shared, peers, node, apart).write(content_type),
-        Some(subject::AGENTS) => agents(shared, node).write(content_type),
-        other => {
-            let (header, code) = (&asked.header, ErrorCode::MALFORMED);
-            let message = match other {
-                Some(subject) => format!("this node does not know the subject {}", subject.escape_default()),
-                None => "a question to the node needs a subject".into(),
-            };
-            return error_frame(shared, header.id(), header.source(), content_type, code, &message);
+        Some(subject::STATUS) => Ok(status(shared, peers, node, apart).write(content_type)),
+        Some(subject::AGENTS) => Ok(agents(shared, node).write(content_type)),
+        Some(subject::OUTBOX) => {
+            read(asked).and_then(|select: Select| node.outbox(&select, now)).map(|outbox| outbox.write(content_type))
         }
+        Some(subject::DEAD) => {
+            read(asked).and_then(|select: Select| node.dead_letters(&select, now)).map(|dead| dead.write(content_type))
+        }
+        Some(subject::TAP) if !node.is_admin(client) => Err(refused(ErrorCode::POLICY, NOT_ADMIN)),
+        Some(subject::TAP) => read(asked).and_then(|tap: Tap| node.tap(&tap)).map(|told| told.write(content_type)),
+        Some(other) => {
+            let words = format!("this node does not know the subject {}", other.escape_default());
+            Err(refused(ErrorCode::MALFORMED, words))
+        }
+        None => Err(refused(ErrorCode::MALFORMED, "a question to the node needs a subject")),
     };
-    answer_frame(shared, &asked.header, content_type, &body)
+    match body {
+        Ok(body) => answer_frame(shared, &asked.header, content_type, &body),
+        Err(Unanswered { code, words }) => {
+            error_frame(shared, asked.header.id(), asked.header.source(), content_type, code, &words)
+        }
+    }
+}
+
+const NOT_ADMIN: &str = "only administrators see what happens to everybody's messages: root, the user that runs the \
+                         daemon, or a member of the group that `[socket] admin_group` of its configuration names";
+
+fn refused(code: ErrorCode, words: impl Into<Cow<'static, str>>) -> Unanswered {
+    Unanswered { code, words: words.into() }
+}
+
+/// What stands in a question. One without a body asks for all.
+fn read<B: ControlBody>(asked: &Content) -> Result<B, Unanswered> {
+    if asked.body.is_empty() && asked.header.content_type() == ContentType::None {
+        return Ok(B::default());
+    }
+    let body = B::read(asked.header.content_type(), &asked.body);
+    body.ok_or_else(|| refused(ErrorCode::MALFORMED, "the body of the question cannot be read"))
 }
 
 fn status(shared: &Shared, peers: Option<&PeerDoor>, node: &Node, apart: &BTreeMap<NodeId, u64>) -> NodeStatus {
     let now = shared.clock.now();
     let summary = node.summary();
-    let oldest = summary.outbox_oldest.map_or(0, |oldest| millis(now.wall.0.saturating_sub(oldest)));
+    let age = |since: Option<u64>| since.map_or(0, |since| millis(now.wall.0.saturating_sub(since)));
     let ours = summary.agents.iter().filter(|agent| agent.is_local);
     NodeStatus {
         schema: schema::STATUS.into(),
@@ -51,14 +82,20 @@ fn status(shared: &Shared, peers: Option<&PeerDoor>, node: &Node, apart: &BTreeM
         state_dir: shared.state_dir.display().to_string(),
         mesh: "pinned".into(),
         peers: summary.peers.iter().map(|peer| peer_status(shared, peer, now)).collect(),
-        agents: ours.map(agent_status).collect(),
+        agents: ours.map(|agent| agent_status(agent, now)).collect(),
         outbox_messages: summary.outbox_messages,
         outbox_bytes: summary.outbox_bytes,
-        outbox_oldest_ms: oldest,
+        outbox_oldest_ms: age(summary.outbox_oldest),
         awaiting: summary.awaiting,
         mailbox_messages: summary.mailbox_messages,
+        mailbox_bytes: summary.mailbox_bytes,
+        mailbox_oldest_ms: age(summary.mailbox_oldest),
+        dead_messages: summary.dead_messages,
+        dead_bytes: summary.dead_bytes,
+        dead_oldest_ms: age(summary.dead_oldest),
+        expiry_suspended: summary.is_suspended,
+        disk_full: summary.is_disk_full,
         warnings: apart.iter().map(|(peer, theirs)| clock_warning(&summary.peers, *peer, *theirs, now)).collect(),
-        ..NodeStatus::default()
     }
 }
 
@@ -87,13 +124,14 @@ fn peer_status(shared: &Shared, peer: &PeerSummary, now: Now) -> PeerStatus {
     }
 }
 
-fn agent_status(agent: &AgentSummary) -> AgentStatus {
+fn agent_status(agent: &AgentSummary, now: Now) -> AgentStatus {
     AgentStatus {
         name: agent.name.to_string(),
         id: agent.id.to_string(),
         attached: agent.is_attached,
         waiting: agent.waiting,
-        ..AgentStatus::default()
+        waiting_bytes: agent.waiting_bytes,
+        oldest_ms: agent.oldest.map_or(0, |since| millis(now.wall.0.saturating_sub(since))),
     }
 }
 

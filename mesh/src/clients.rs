@@ -15,6 +15,7 @@ use proto::record::AgentRecord;
 use proto::{AgentId, Content, ContentType, DoorEvent, ErrorCode, MessageId, Name, PrekeyId};
 
 use crate::effect::Effect;
+use crate::explain::is_for_the_core;
 use crate::input::{ClientId, HostedAgent};
 use crate::node::Node;
 use crate::rules::Rule;
@@ -232,6 +233,8 @@ impl Node {
             DoorEvent::Handled => self.handled(client, source, number, asked.id, step),
             DoorEvent::Refuse => self.refuse_delivery(client, source, number, step),
             DoorEvent::Credit => self.credit(client, &content, step),
+            DoorEvent::Order => self.order(asked, &content, step),
+            DoorEvent::Question if is_for_the_core(&content) => self.explain(asked, &content, step),
             DoorEvent::Question
             | DoorEvent::Delivery
             | DoorEvent::Answer

@@ -4,10 +4,11 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use bytes::Bytes;
+use proto::control::Story;
 use proto::entry::{EntryNumber, Parts};
 use proto::metadata::{Key, MetadataDraft, Proof};
 use proto::record::{AgentRecord, CarriedRecord, Known, NodeRecord};
-use proto::{AgentId, Draft, FlowId, Name, NodeId, PrekeyId, Verified};
+use proto::{AgentId, Draft, FlowId, MessageId, Name, NodeId, PrekeyId, Verified};
 
 use crate::input::{ClientId, LinkId, Load, Notice, TransactionNumber};
 
@@ -120,6 +121,10 @@ pub enum Control {
     Want(AgentId),
     /// A frame went no further.
     Notice(Notice),
+    /// Ask what the peer remembers of a message.
+    Explain(MessageId),
+    /// Tell what is remembered of one.
+    Story(Box<Story>),
 }
 
 /// A frame to be made.
@@ -235,7 +240,7 @@ pub enum Event {
         /// Its destination.
         destination: AgentId,
         /// Its id.
-        id: proto::MessageId,
+        id: MessageId,
         /// The code of its end.
         code: u16,
     },

@@ -3,6 +3,7 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
+use proto::control::Story;
 use proto::entry::{Entry, EntryNumber, Parts};
 use proto::record::{AgentRecord, Known, NodeRecord};
 use proto::{AgentId, Content, ErrorCode, Header, MessageId, Name, NodeId, PrekeyId, Refusal, Verified};
@@ -31,8 +32,8 @@ pub enum Input {
         /// Whether that user may change how the node is.
         is_admin: bool,
     },
-    /// A client sent a frame that may stand there (`Boundary::Up`). Questions to the node with a `node.` subject are
-    /// answered by the host and do not come here.
+    /// A client sent a frame that may stand there (`Boundary::Up`). Questions to the node that
+    /// [`is_for_the_core`](crate::is_for_the_core) does not name are answered by the host and do not come here.
     ClientSaid {
         /// Who.
         client: ClientId,
@@ -166,6 +167,10 @@ pub enum PeerSaid {
     Want(AgentId),
     /// The peer dropped a frame of ours.
     Notice(Notice),
+    /// The peer wants to know what is remembered of a message.
+    Explain(MessageId),
+    /// What the peer remembers of a message, as we asked. It proves nothing.
+    Story(Box<Story>),
 }
 
 /// Why a frame went no further, as one node tells the next. It proves nothing.

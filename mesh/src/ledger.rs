@@ -10,6 +10,7 @@ use proto::{AgentId, FlowId, MessageId};
 use crate::effect::{Change, Effect, Effects};
 use crate::input::TransactionNumber;
 use crate::pair::Pair;
+use crate::say::Asked;
 
 /// What happens once a transaction is synced.
 #[derive(Debug)]
@@ -22,6 +23,8 @@ pub(crate) enum Then {
     Awaited(AgentId, AgentId, MessageId),
     /// STORED may be said up to there.
     MarkStored(Pair, Place),
+    /// An order is carried out, and how many messages it touched.
+    Obeyed(Asked, u64),
 }
 
 /// The journal as the core sees it.

@@ -30,16 +30,19 @@ mod dead;
 mod delivering;
 mod directory;
 mod effect;
+mod explain;
 mod flows;
 mod history;
 mod inbox;
 mod input;
 mod ledger;
 mod link;
+mod listing;
 mod mailbox;
 mod node;
 mod notices;
 mod once;
+mod orders;
 mod outbox;
 mod outcomes;
 mod pair;
@@ -59,11 +62,13 @@ mod timers;
 
 pub use bounds::{Bounds, Share};
 pub use effect::{Change, Control, Effect, Effects, Event, Notes, Outgoing};
+pub use explain::is_for_the_core;
 pub use history::{Moment, Since, What};
 pub use input::{
     ClientId, HostedAgent, Input, LinkId, Load, Notice, Options, Past, PastEntry, PastError, PeerSaid, PinnedPeer,
     TransactionNumber,
 };
+pub use listing::Unanswered;
 pub use node::Node;
 pub use rules::{Rule, Rules};
 pub use summary::{AgentSummary, PeerState, PeerSummary, Stats, Summary};

@@ -34,6 +34,8 @@ pub(crate) struct Peer {
     /// The sequence of the record in its HELLO: another one means another run of the peer.
     run: u64,
     failures: u32,
+    /// When it is dialed next.
+    next_dial: Option<Mono>,
     /// Pairs that have more to send than the link has room for.
     pub(crate) stuck: BTreeSet<Pair>,
     pub(crate) early_bytes: usize,
@@ -111,6 +113,7 @@ impl Peer {
             dialed: false,
             run: 0,
             failures: 0,
+            next_dial: None,
             stuck: BTreeSet::new(),
             early_bytes: 0,
             is_silent: false,
@@ -131,6 +134,10 @@ impl Node {
     pub(crate) fn dial(&mut self, peer: NodeId, step: &mut Step<'_>) {
         let Some(known) = self.links.peers.get_mut(&peer) else { return };
         if known.pinned.can_dial && known.state == PeerState::Down {
+            // An operator need not wait for the pause.
+            if let Some(at) = known.next_dial.take() {
+                self.timers.clear(at, Why::Dial(peer));
+            }
             known.state = PeerState::Dialing;
             known.since = step.now.mono;
             step.ask(Effect::Dial { peer });
@@ -152,7 +159,9 @@ impl Node {
         known.failures = known.failures.saturating_add(1);
         let most = DIAL_PAUSE << doublings;
         let pause = self.chance.between(most / 2, most);
-        self.timers.set(step.now.mono.after(pause), Why::Dial(peer));
+        let at = step.now.mono.after(pause);
+        known.next_dial = Some(at);
+        self.timers.set(at, Why::Dial(peer));
     }
 
     pub(crate) fn link_up(&mut self, hello: Hello, step: &mut Step<'_>) {

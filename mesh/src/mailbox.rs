@@ -150,6 +150,21 @@ impl Mailboxes {
         self.ids.get(&(pair, id)).copied()
     }
 
+    /// The pairs that have an item with this id. Looks at each pair once, however much it has.
+    pub(crate) fn pairs_with(&self, id: MessageId) -> alloc::vec::Vec<Pair> {
+        use core::ops::Bound::{Excluded, Unbounded};
+        let mut found = alloc::vec::Vec::new();
+        let mut next = self.ids.first_key_value().map(|((pair, _), _)| *pair);
+        while let Some(pair) = next {
+            if self.holds(pair, id) {
+                found.push(pair);
+            }
+            let rest = (Excluded((pair, MessageId::new(u64::MAX))), Unbounded);
+            next = self.ids.range(rest).next().map(|((pair, _), _)| *pair);
+        }
+        found
+    }
+
     /// The item with this id, if both its ends are on this node, and whether it is synced.
     pub(crate) fn local_item(&mut self, pair: Pair, id: MessageId) -> Option<(&mut Item, bool)> {
         let place = *self.ids.get(&(pair, id))?;

@@ -17,6 +17,7 @@ use crate::clock::WallClock;
 use crate::dead::Dead;
 use crate::directory::Directory;
 use crate::effect::{Effect, Effects, Event};
+use crate::explain::Stories;
 use crate::history::{History, Moment, What};
 use crate::inbox::Inbox;
 use crate::input::{HostedAgent, Input, LinkId, Options, Past, PastError, PeerSaid};
@@ -65,6 +66,7 @@ pub struct Node {
     /// What left at most once, and may be answered by an ERROR.
     pub(crate) asked: Asked,
     pub(crate) stats: Stats,
+    pub(crate) stories: Stories,
     /// When this store was made for an identity that was there before it.
     pub(crate) birth: Option<u64>,
     pub(crate) marks_dropped: u64,
@@ -115,6 +117,7 @@ impl Node {
             asked: Asked::new(&mut chance),
             chance,
             stats: Stats::default(),
+            stories: Stories::default(),
             birth: None,
             marks_dropped: 0,
             marks_dropped_entry: None,
@@ -222,6 +225,8 @@ impl Node {
             PeerSaid::Agent(known) => self.learn_agent(known, step),
             PeerSaid::Node(known) => self.learn_node(known, step),
             PeerSaid::Want(agent) => self.wanted(link, agent, step),
+            PeerSaid::Explain(id) => self.story_wanted(link, id, step),
+            PeerSaid::Story(story) => self.story_told(link, &story, step),
             // A notice is the peer's word alone: what is durable comes again in its time, whatever it says.
             PeerSaid::Notice(_) => self.stats.ignored += 1,
         }
@@ -265,6 +270,7 @@ impl Node {
             Why::ClockSteady => self.clock_steady(at, step),
             Why::NoteClock => self.note_clock(step),
             Why::DeadEnd => self.dead_end(step),
+            Why::StoryEnds(number) => self.story_ends(number, step),
         }
     }
 
@@ -279,6 +285,7 @@ impl Node {
                     }
                 }
                 Then::MarkStored(pair, place) => self.mark_stored(pair, place),
+                Then::Obeyed(asked, count) => self.answer_count(asked, count, step),
             }
         }
     }

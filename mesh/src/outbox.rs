@@ -184,6 +184,11 @@ impl OutPair {
         self.flows.iter_mut().find(|flow| flow.id == id)
     }
 
+    /// How many messages are owned.
+    pub(crate) fn len(&self) -> usize {
+        self.flows.iter().map(|flow| flow.owned.len()).sum()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.flows.iter().all(|flow| flow.owned.is_empty())
     }

@@ -1,5 +1,6 @@
 //! Records and prekeys: those that this node makes for its agents, and those that it hears of.
 
+use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
@@ -148,13 +149,17 @@ impl Node {
     }
 
     fn find_address(&self, content: &Content) -> Result<AgentId, Failure> {
-        let unknown = Failure::new(ErrorCode::OFFLINE, "no such agent is known here");
         let resolve = Resolve::read(content.header.content_type(), &content.body);
         let resolve = resolve.ok_or(Failure::new(ErrorCode::MALFORMED, "the body of agent.resolve cannot be read"))?;
-        let address = resolve.address.as_str();
-        if let Ok(id) = address.parse::<AgentId>() {
-            return if self.is_addressable(id) { Ok(id) } else { Err(unknown) };
+        match resolve.address.parse::<AgentId>() {
+            Ok(id) if self.is_addressable(id) => Ok(id),
+            Ok(_) => Err(nobody()),
+            Err(_) => self.find_name(&resolve.address),
         }
+    }
+
+    /// Whom `agent@node` or `agent` means.
+    pub(crate) fn find_name(&self, address: &str) -> Result<AgentId, Failure> {
         let not_address = Failure::new(ErrorCode::MALFORMED, "an address is agent@node, agent, or an id");
         let (agent, node) = address.split_once('@').map_or((address, None), |(agent, node)| (agent, Some(node)));
         let agent: Name = agent.parse().map_err(|_| not_address.clone())?;
@@ -172,7 +177,7 @@ impl Node {
         };
         match found {
             Found::One(agent) => Ok(agent),
-            Found::Nobody => Err(unknown),
+            Found::Nobody => Err(nobody()),
             Found::Several(one, other) => {
                 let words =
                     alloc::format!("several agents have this name, {one} and {other}: say agent@node, or the id");
@@ -187,4 +192,8 @@ impl Node {
 pub(crate) fn next_sequence(last: u64, wall: u64, chance: &mut Chance) -> u64 {
     const STEP_MAX: u64 = 1 << 32;
     if wall > last { wall } else { last.saturating_add(chance.between(1, STEP_MAX)) }
+}
+
+const fn nobody() -> Failure {
+    Failure { code: ErrorCode::OFFLINE, words: Cow::Borrowed("no such agent is known here"), retry_after_ms: 0 }
 }

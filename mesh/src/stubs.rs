@@ -1,11 +1,13 @@
 //! Ends that are awaited: from Accepted until the agent has acknowledged the outcome.
 
 use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
 
 use proto::entry::{EntryNumber, Stub};
 use proto::limits::STUBS_MAX;
 use proto::{AgentId, MessageId};
 
+use crate::pair::Pair;
 use crate::time::Mono;
 
 /// One stub.
@@ -50,6 +52,12 @@ impl Stubs {
 
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Awaited> {
         self.all.values_mut()
+    }
+
+    /// The pairs that await the end of this id. Looks through all of them: only for people who ask.
+    pub(crate) fn pairs_with(&self, id: MessageId) -> Vec<Pair> {
+        let found = self.all.keys().filter(|(_, _, known)| *known == id);
+        found.map(|(source, destination, _)| Pair::messages(*source, *destination)).collect()
     }
 
     pub(crate) fn remove(&mut self, source: AgentId, destination: AgentId, id: MessageId) -> Option<Awaited> {

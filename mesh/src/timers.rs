@@ -45,6 +45,8 @@ pub(crate) enum Why {
     NoteClock,
     /// The oldest dead letters are forgotten.
     DeadEnd,
+    /// Other nodes had their time to say what they remember of a message.
+    StoryEnds(u64),
 }
 
 impl Why {
@@ -64,6 +66,7 @@ impl Why {
             Self::NextNodeRecord => "node record",
             Self::ClockSteady | Self::NoteClock => "clock",
             Self::DeadEnd => "dead letters",
+            Self::StoryEnds(_) => "story",
         }
     }
 }

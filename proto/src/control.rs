@@ -116,6 +116,9 @@ pub trait ControlBody: prost::Message + serde::Serialize + DeserializeOwned + De
     }
 }
 
+// Of messages that hold others, the generator does not say so.
+impl Eq for Story {}
+
 impl ControlBody for RawErrorBody {}
 impl ControlBody for Attach {}
 impl ControlBody for AttachReply {}

@@ -17,6 +17,8 @@ pub enum DoorEvent {
     Credit,
     /// Up: who is this address?
     Resolve,
+    /// Up: an order of an operator to the node.
+    Order,
     /// Up: any other question to the node.
     Question,
     /// Up: carry this.
@@ -64,6 +66,13 @@ impl DoorEvent {
                     Some(subject::WORKING) => Self::Working,
                     Some(subject::CREDIT) => Self::Credit,
                     Some(subject::RESOLVE) => Self::Resolve,
+                    Some(
+                        subject::OUTBOX_RETRY
+                        | subject::OUTBOX_DROP
+                        | subject::DEAD_REQUEUE
+                        | subject::DEAD_PURGE
+                        | subject::TRUST_CLOCK,
+                    ) => Self::Order,
                     Some(_) | None => Self::Question,
                 })
             }
@@ -120,6 +129,7 @@ impl DoorEvent {
             Self::Working => "working",
             Self::Credit => "credit",
             Self::Resolve => "resolve",
+            Self::Order => "order",
             Self::Question => "question",
             Self::Submit => "submit",
             Self::Respond => "respond",

@@ -341,6 +341,34 @@ const _: () = assert!(
     "the journal has room for all that a node may keep, and for what is copied"
 );
 
+// What operators ask of a node.
+
+/// Messages that one list names, or that one order touches.
+pub const SELECTED_MAX: usize = 1000;
+/// Moments that one answer about what happens tells.
+pub const TAP_MOMENTS_MAX: usize = 1000;
+/// Stories that are put together at a time. Beyond it, whoever asks hears 4009.
+pub const STORIES_MAX: usize = 64;
+/// Moments that one node tells of one message: the first ones, and the last ones.
+pub const STORY_MOMENTS_MAX: usize = 128;
+/// Nodes that are asked for what they remember of one message.
+pub const STORY_NODES_MAX: usize = 16;
+/// Sentences about where a message stands that one node tells.
+pub const STORY_NOW_MAX: usize = 8;
+/// Longest of them.
+pub const STORY_NOW_BYTES_MAX: usize = 255;
+/// Longest word for what happened.
+pub const STORY_WORD_BYTES_MAX: usize = 32;
+/// How long other nodes have to say what they remember.
+pub const STORY_WAIT: u64 = 2 * SECOND;
+/// Stories that one peer is told in a second.
+pub const STORIES_PER_SECOND: u32 = 16;
+
+const _: () = assert!(
+    STORY_MOMENTS_MAX * 256 + STORY_NOW_MAX * (STORY_NOW_BYTES_MAX + 8) < (64 << 10),
+    "a story fits a control message: two ids in bech32m are most of a moment"
+);
+
 // The daemon.
 
 /// Facts that wait for the node's task. Whoever has one more waits, and so do its socket and its link.

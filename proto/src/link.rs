@@ -1,16 +1,19 @@
 //! What two nodes say to each other on the control stream of a link (`docs/PROTOCOL.md`, section 17): who they are,
-//! records, and notices. It never carries a frame, and no message is longer than its bound.
+//! records, notices, and what became of messages. It never carries a frame, and no message is longer than its bound.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
+use crate::control::{ControlBody, Story};
 use crate::msgpack::{Fault, Reader, Writer};
 use crate::record::{CarriedRecord, RecordKind};
-use crate::{AgentId, ErrorCode, MessageId, Refusal, limits};
+use crate::{AgentId, ContentType, ErrorCode, MessageId, Refusal, limits};
 
 const HELLO: u8 = 1;
 const RECORD: u8 = 2;
 const WANT: u8 = 3;
 const NOTICE: u8 = 4;
+const EXPLAIN: u8 = 5;
+const STORY: u8 = 6;
 
 /// The version that is spoken here.
 pub const VERSION: u64 = 1;
@@ -36,6 +39,10 @@ pub enum ControlMessage {
     Want(AgentId),
     /// A frame went no further.
     Notice(Notice),
+    /// What is remembered of a message is asked for.
+    Explain(MessageId),
+    /// What is remembered of a message. Untrusted: it proves nothing.
+    Story(Box<Story>),
     /// A kind that version 1 does not know, and ignores.
     Unknown(u8),
 }
@@ -138,6 +145,14 @@ impl ControlMessage {
             RECORD => CarriedRecord::read(body).map(Self::Record).map_err(|_| ControlError::Form { kind: "record" }),
             WANT => Ok(Self::Want(AgentId::new(body[..].try_into().map_err(|_| ControlError::Form { kind: "want" })?))),
             NOTICE => Notice::read(body).map(Self::Notice).ok_or(ControlError::Form { kind: "notice" }),
+            EXPLAIN => {
+                let id = body[..].try_into().map_err(|_| ControlError::Form { kind: "explain" })?;
+                Ok(Self::Explain(MessageId::new(u64::from_be_bytes(id))))
+            }
+            STORY => {
+                let story = Story::read(ContentType::Protobuf, &body).ok_or(ControlError::Form { kind: "story" })?;
+                Ok(Self::Story(Box::new(story)))
+            }
             unknown => Ok(Self::Unknown(unknown)),
         }
     }
@@ -162,6 +177,14 @@ impl ControlMessage {
             Self::Notice(notice) => {
                 out.put_u8(NOTICE);
                 notice.write(out);
+            }
+            Self::Explain(id) => {
+                out.put_u8(EXPLAIN);
+                out.put_u64(id.get());
+            }
+            Self::Story(story) => {
+                out.put_u8(STORY);
+                out.put_slice(&story.write(ContentType::Protobuf));
             }
             Self::Unknown(kind) => out.put_u8(*kind),
         }
@@ -347,6 +370,8 @@ mod tests {
             ControlMessage::Record(record()),
             ControlMessage::Want(AgentId::new([3; 32])),
             ControlMessage::Notice(notice),
+            ControlMessage::Explain(MessageId::new(6)),
+            ControlMessage::Story(Box::new(Story { message_id: "00".into(), ..Story::default() })),
         ]
     }
 

@@ -56,6 +56,7 @@ impl World {
             Some(
                 DoorEvent::Credit
                 | DoorEvent::Resolve
+                | DoorEvent::Order
                 | DoorEvent::Question
                 | DoorEvent::Submit
                 | DoorEvent::Ping

@@ -252,6 +252,7 @@ impl World {
                 | DoorEvent::Working
                 | DoorEvent::Credit
                 | DoorEvent::Resolve
+                | DoorEvent::Order
                 | DoorEvent::Question
                 | DoorEvent::Submit
                 | DoorEvent::Respond

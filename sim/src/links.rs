@@ -293,6 +293,8 @@ impl World {
             },
             Control::Want(agent) => PeerSaid::Want(agent),
             Control::Notice(notice) => PeerSaid::Notice(notice),
+            Control::Explain(id) => PeerSaid::Explain(id),
+            Control::Story(story) => PeerSaid::Story(story),
         };
         self.input(node, Input::PeerSaid { link, said });
     }

@@ -19,6 +19,8 @@ pub(crate) fn show_input(input: &Input) -> String {
             mesh::PeerSaid::Agent(known) => format!("link {} agent {}", link.0, known.get().id.short()),
             mesh::PeerSaid::Node(known) => format!("link {} node {}", link.0, known.get().id.short()),
             mesh::PeerSaid::Want(agent) => format!("link {} wants {}", link.0, agent.short()),
+            mesh::PeerSaid::Explain(id) => format!("link {} explain {id}", link.0),
+            mesh::PeerSaid::Story(_) => format!("link {} story", link.0),
             mesh::PeerSaid::Notice(notice) => format!("link {} notice {notice:?}", link.0),
         },
         Input::LinkUp { link, peer, dialed, .. } => format!("link {} up to {peer} dialed={dialed}", link.0),
@@ -94,6 +96,8 @@ pub(crate) fn show_effect(effect: &Effect) -> String {
         Effect::Control { link, said } => match said {
             Control::Record(_) => format!("control {} record", link.0),
             Control::Want(agent) => format!("control {} want {}", link.0, agent.short()),
+            Control::Explain(id) => format!("control {} explain {id}", link.0),
+            Control::Story(_) => format!("control {} story", link.0),
             Control::Notice(notice) => format!("control {} {notice:?}", link.0),
         },
         Effect::LearnAgent(known) => format!("learn agent {}", known.get().id.short()),

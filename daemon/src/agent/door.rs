@@ -8,7 +8,8 @@ use std::time::Duration;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::task::AbortHandle;
 
-use super::session;
+use super::session::{self, User};
+use crate::groups::{Admins, Group};
 use crate::shared::Shared;
 use crate::unix_socket::{self, BindError};
 use crate::{StartError, files};
@@ -21,6 +22,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 pub(crate) struct Door {
     path: PathBuf,
     bound: Option<UnixListener>,
+    admins: Admins,
     listening: Option<AbortHandle>,
     /// Connections at a time.
     most: usize,
@@ -30,18 +32,25 @@ impl Door {
     /// Opens it. A socket that a dead daemon left behind is replaced.
     pub(crate) fn open(socket: &config::Socket) -> Result<Self, StartError> {
         let path = socket.path.clone();
+        let group = socket.group.as_deref().map(|name| Group::find("socket.group", name)).transpose()?;
+        let admins = Admins::new(socket.admin_group.as_deref())?;
+        let failed = |source| StartError::Socket { path: path.clone(), source };
         let listener = unix_socket::bind(&path, socket.mode).map_err(|error| match error {
             BindError::InUse => StartError::SocketInUse { path: path.clone() },
             BindError::NotASocket => StartError::NotASocket { path: path.clone() },
-            BindError::Io(source) => StartError::Socket { path: path.clone(), source },
+            BindError::Io(source) => failed(source),
         })?;
-        Ok(Self { path, bound: Some(listener), listening: None, most: files::sessions_max() })
+        if let Some(group) = group {
+            std::os::unix::fs::chown(&path, None, Some(group.id)).map_err(failed)?;
+        }
+        Ok(Self { path, bound: Some(listener), admins, listening: None, most: files::sessions_max() })
     }
 
     /// Begins to take connections.
     pub(crate) fn listen(&mut self, shared: &Arc<Shared>) {
         if let Some(listener) = self.bound.take() {
-            self.listening = Some(shared.tasks.spawn("agents' door", listen(Arc::clone(shared), listener, self.most)));
+            let listening = listen(Arc::clone(shared), listener, self.admins.clone(), self.most);
+            self.listening = Some(shared.tasks.spawn("agents' door", listening));
         }
     }
 
@@ -67,10 +76,10 @@ impl Drop for Door {
     }
 }
 
-async fn listen(shared: Arc<Shared>, listener: UnixListener, most: usize) {
+async fn listen(shared: Arc<Shared>, listener: UnixListener, admins: Admins, most: usize) {
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => take(&shared, stream, most),
+            Ok((stream, _)) => take(&shared, stream, &admins, most),
             Err(error) => {
                 tracing::warn!(%error, "a connection was not taken");
                 tokio::time::sleep(PAUSE).await;
@@ -79,17 +88,17 @@ async fn listen(shared: Arc<Shared>, listener: UnixListener, most: usize) {
     }
 }
 
-fn take(shared: &Arc<Shared>, stream: UnixStream, most: usize) {
-    let uid = match stream.peer_cred() {
-        Ok(credentials) => credentials.uid(),
+fn take(shared: &Arc<Shared>, stream: UnixStream, admins: &Admins, most: usize) {
+    let user = match stream.peer_cred() {
+        Ok(credentials) => User { uid: credentials.uid(), is_admin: admins.hold(credentials.uid(), credentials.gid()) },
         Err(error) => {
             tracing::warn!(%error, "the kernel does not say who connected; the connection is closed");
             return;
         }
     };
     if shared.sessions.count() >= most {
-        tracing::warn!(uid, most, "too many connections; one is closed");
+        tracing::warn!(uid = user.uid, most, "too many connections; one is closed");
         return;
     }
-    shared.tasks.spawn("session", session::run(Arc::clone(shared), stream, uid));
+    shared.tasks.spawn("session", session::run(Arc::clone(shared), stream, user));
 }

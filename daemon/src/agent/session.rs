@@ -37,13 +37,22 @@ const READ_BYTES_MIN: usize = 1 << 10;
 /// How long a client has to read why it is disconnected.
 const GOODBYE: Duration = Duration::from_secs(2);
 
+/// Whose process is at the other end, as the kernel told it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct User {
+    pub(super) uid: u32,
+    /// It may give orders.
+    pub(super) is_admin: bool,
+}
+
 /// Serves a connection until one side ends it.
-pub(crate) async fn run(shared: Arc<Shared>, mut stream: UnixStream, uid: u32) {
+pub(super) async fn run(shared: Arc<Shared>, mut stream: UnixStream, user: User) {
+    let User { uid, is_admin } = user;
     let client = shared.new_client();
     let (frames, queue) = mpsc::channel(limits::SESSION_QUEUE);
     let cut = Arc::new(Notify::new());
     shared.sessions.insert(client, SessionHandle { frames: frames.clone(), cut: Arc::clone(&cut) });
-    shared.tell(Input::ClientCame { client, uid, is_admin: false }).await;
+    shared.tell(Input::ClientCame { client, uid, is_admin }).await;
     tracing::debug!(client = client.0, uid, "a client came");
     let (read, write) = stream.split();
     let mut reader =
@@ -162,7 +171,7 @@ impl Reader<'_> {
         };
         let client = self.client;
         let ask = match DoorEvent::of(&content) {
-            Some(DoorEvent::Question) => Ask::Question { client, content },
+            Some(DoorEvent::Question) if !mesh::is_for_the_core(&content) => Ask::Question { client, content },
             Some(_) => Ask::Fact(Input::ClientSaid { client, content }, room),
             // Frames of streams, which are not carried yet.
             None => return self.refuse(&header, Refusal::Shape).await,

@@ -68,6 +68,8 @@ pub(super) async fn greet(
         ControlMessage::Record(_)
         | ControlMessage::Want(_)
         | ControlMessage::Notice(_)
+        | ControlMessage::Explain(_)
+        | ControlMessage::Story(_)
         | ControlMessage::Unknown(_) => return Err(LinkEnd::new(ErrorCode::MALFORMED, "no HELLO")),
     };
     if !theirs.speaks_ours {

@@ -35,6 +35,8 @@ pub(super) async fn run(shared: Arc<Shared>, state: Arc<LinkState>, mut control:
                 let (source, destination) = (notice.source, notice.destination);
                 Ok(PeerSaid::Notice(mesh::Notice { code, id, source, destination }))
             }
+            ControlMessage::Explain(id) => Ok(PeerSaid::Explain(id)),
+            ControlMessage::Story(story) => Ok(PeerSaid::Story(story)),
             ControlMessage::Unknown(kind) => {
                 tracing::debug!(peer = ?state.peer, kind, "a control message of a kind that is not known here");
                 continue;

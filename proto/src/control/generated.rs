@@ -342,6 +342,9 @@ pub struct Outbox {
     #[prost(message, repeated, tag = "4")]
     #[serde(deserialize_with = "crate::control::strict_messages")]
     pub messages: ::prost::alloc::vec::Vec<OutboxMessage>,
+    /// The node's clock, in ns.
+    #[prost(uint64, tag = "5")]
+    pub time: u64,
 }
 /// A message that a node owns.
 #[derive(serde::Serialize, serde::Deserialize)]
@@ -416,6 +419,9 @@ pub struct DeadLetters {
     #[prost(message, repeated, tag = "4")]
     #[serde(deserialize_with = "crate::control::strict_messages")]
     pub letters: ::prost::alloc::vec::Vec<DeadLetter>,
+    /// The node's clock, in ns.
+    #[prost(uint64, tag = "5")]
+    pub time: u64,
 }
 /// A message that was given up, or whose end no agent could be told.
 #[derive(serde::Serialize, serde::Deserialize)]
@@ -514,6 +520,9 @@ pub struct Story {
     #[prost(string, repeated, tag = "5")]
     #[serde(deserialize_with = "crate::control::strict_strings")]
     pub silent: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// The clock of the node that answers, in ns.
+    #[prost(uint64, tag = "6")]
+    pub time: u64,
 }
 /// Something that happened to a message.
 #[derive(serde::Serialize, serde::Deserialize)]

@@ -81,6 +81,18 @@ fn upwards(cases: &mut Cases) {
     take("a question to the node", to_node(C::None), subject("node.status"), b"");
     take("a question without a subject", to_node(C::None), MetadataDraft::default(), b"");
     take("a question from no agent", Draft { source: AgentId::ZERO, ..to_node(C::None) }, subject("node.status"), b"");
+    take(
+        "an order to the node",
+        to_node(C::Json),
+        subject("node.outbox.drop"),
+        br#"{"message_id":"5f3a91c2d07be844"}"#,
+    );
+    take(
+        "an order from no agent",
+        Draft { source: AgentId::ZERO, ..to_node(C::None) },
+        subject("node.clock.trust"),
+        b"",
+    );
     let heard = MetadataDraft { last_stage: Some(Stage::Handled), subject: Some("store"), ..Default::default() };
     take("submit a REQUEST once", up(M::Request, Shape::Once, C::Text), subject("s"), b"hi");
     take("submit a durable REQUEST", up(M::Request, MESSAGES, C::Text), heard.clone(), b"hi");

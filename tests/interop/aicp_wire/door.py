@@ -32,6 +32,7 @@ DETACH = _event("detach")
 WORKING = _event("working", must=(64,))
 CREDIT = _event("credit", must=(75, 76))
 RESOLVE = _event("resolve")
+ORDER = _event("order")
 QUESTION = _event("question")
 SUBMIT = _event("submit", may=(73,))
 RESPOND = _event("respond", must=(64,), may=(73,))
@@ -51,6 +52,7 @@ EVENTS = (
     WORKING,
     CREDIT,
     RESOLVE,
+    ORDER,
     QUESTION,
     SUBMIT,
     RESPOND,
@@ -71,6 +73,11 @@ SUBJECTS = {
     "agent.working": WORKING,
     "agent.credit": CREDIT,
     "agent.resolve": RESOLVE,
+    "node.outbox.retry": ORDER,
+    "node.outbox.drop": ORDER,
+    "node.dead.requeue": ORDER,
+    "node.dead.purge": ORDER,
+    "node.clock.trust": ORDER,
 }
 
 
