@@ -46,6 +46,19 @@ pub(crate) enum Verb {
     Recv(Recv),
     /// Whether an agent is there, and how long the way is
     Ping(Ping),
+    /// What this node owns until its destination has it
+    #[command(subcommand)]
+    Outbox(Outbox),
+    /// Dead letters: what was given up, or ended and nobody could be told
+    #[command(subcommand)]
+    Dlq(Dlq),
+    /// The whole story of one message, from both ends
+    Explain(Explain),
+    /// What happens to messages, as it happens: envelopes, never contents
+    Tap(Tap),
+    /// The clock of this host, as far as messages depend on it
+    #[command(subcommand)]
+    Clock(Clock),
     /// Measure the way to an agent and back
     #[command(subcommand)]
     Bench(Bench),
@@ -133,6 +146,97 @@ pub(crate) enum Bench {
     Latency(Load),
     /// Many asks at once: how many there are in a second
     Throughput(Load),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Outbox {
+    /// What waits, the oldest first
+    Ls(List),
+    /// All about one message but what it says
+    Show(One),
+    /// Try again now
+    Retry(Which),
+    /// Give messages up; their senders are told
+    Drop(Certain),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Dlq {
+    /// What was given up, the oldest first
+    Ls(List),
+    /// All about one message but what it says
+    Show(One),
+    /// Put messages back where they were given up; they come marked
+    Requeue(Which),
+    /// Forget messages for good
+    Purge(Certain),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Clock {
+    /// It is right although it jumped: what expires may expire
+    Trust,
+}
+
+#[derive(Debug, Group)]
+pub(crate) struct List {
+    /// Only what comes from or goes to this agent: agent@node, agent, or an id
+    #[arg(long, value_name = "A")]
+    pub(crate) agent: Option<String>,
+    /// Only what goes to agents of this node
+    #[arg(long, value_name = "N")]
+    pub(crate) node: Option<String>,
+    /// At most so many
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=1000))]
+    pub(crate) limit: u64,
+}
+
+#[derive(Debug, Group)]
+pub(crate) struct One {
+    /// 16 hex digits, as they stand in lists and logs
+    pub(crate) id: String,
+}
+
+#[derive(Debug, Group)]
+#[group(required = true, multiple = true)]
+pub(crate) struct Which {
+    /// One message: 16 hex digits
+    #[arg(conflicts_with = "all")]
+    pub(crate) id: Option<String>,
+    /// What comes from or goes to this agent: agent@node, agent, or an id
+    #[arg(long, value_name = "A", conflicts_with = "all")]
+    pub(crate) agent: Option<String>,
+    /// What goes to agents of this node
+    #[arg(long, value_name = "N", conflicts_with = "all")]
+    pub(crate) node: Option<String>,
+    /// All of it
+    #[arg(long)]
+    pub(crate) all: bool,
+}
+
+#[derive(Debug, Group)]
+pub(crate) struct Certain {
+    #[command(flatten)]
+    pub(crate) which: Which,
+    /// Do not ask; needed where nobody sits at a terminal
+    #[arg(long)]
+    pub(crate) yes: bool,
+}
+
+#[derive(Debug, Group)]
+pub(crate) struct Explain {
+    /// 16 hex digits, as `send` prints them
+    pub(crate) id: String,
+}
+
+#[derive(Debug, Group)]
+pub(crate) struct Tap {
+    /// Only what comes from or goes to this agent: agent@node, agent, or an id
+    #[arg(long, value_name = "A")]
+    pub(crate) agent: Option<String>,
+    /// Stop after so many
+    #[arg(long, value_name = "N")]
+    pub(crate) count: Option<u64>,
 }
 
 #[derive(Debug, Group)]

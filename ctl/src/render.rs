@@ -5,6 +5,7 @@ use std::io::Write;
 use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
+use proto::is_active;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -104,12 +105,6 @@ impl Out {
     }
 }
 
-/// Whether a character does more to a terminal than stand there: controls, and marks that turn the direction of text.
-fn is_active(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-}
-
 /// One line that does nothing to a terminal.
 pub(crate) fn escape(text: &str) -> String {
     text.chars().fold(String::with_capacity(text.len()), |mut out, c| {
@@ -190,6 +185,25 @@ pub(crate) fn long(ms: u64) -> String {
     }
 }
 
+/// How long ago a moment was, both in ns of one clock.
+pub(crate) fn since(moment: u64, now: u64) -> String {
+    long(now.saturating_sub(moment) / 1_000_000)
+}
+
+/// When a moment comes, or that it is past.
+pub(crate) fn until(moment: u64, now: u64) -> String {
+    match moment.checked_sub(now) {
+        Some(left) => format!("in {}", long(left / 1_000_000)),
+        None => format!("{} ago", since(moment, now)),
+    }
+}
+
+/// Hours, minutes, seconds and milliseconds of a moment in ns since 1970, in UTC.
+pub(crate) fn time_of_day(moment: u64) -> String {
+    let ms = moment / 1_000_000 % 86_400_000;
+    format!("{:02}:{:02}:{:02}.{:03}Z", ms / 3_600_000, ms / 60_000 % 60, ms / 1000 % 60, ms % 1000)
+}
+
 /// Bytes, in the largest fitting unit.
 pub(crate) fn size(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
@@ -229,5 +243,7 @@ mod tests {
         assert_eq!(short(Duration::from_micros(1234)), "1.23 ms");
         assert_eq!(long(3 * 86_400_000 + 4 * 3_600_000), "3d 4h");
         assert_eq!(size(1_258_291), "1.2 MiB");
+        assert_eq!(time_of_day(1_763_716_985_123_456_789), "09:23:05.123Z");
+        assert_eq!((since(5, 3), until(3_000_000_000, 0)), ("0 ms".into(), "in 3s".into()));
     }
 }

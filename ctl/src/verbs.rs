@@ -3,12 +3,18 @@
 mod agents;
 mod ask;
 mod bench;
+mod clock;
 mod demo;
+mod dlq;
+mod explain;
 mod identity;
+mod outbox;
 mod ping;
 mod recv;
+mod select;
 mod send;
 mod status;
+mod tap;
 mod version;
 
 use std::io::Read;
@@ -31,6 +37,11 @@ pub(crate) async fn run(args: Args, out: &Out) -> Result<(), Failure> {
         Verb::Ask(asked) => ask::run(&common, asked, out).await,
         Verb::Recv(asked) => recv::run(&common, asked, out).await,
         Verb::Ping(asked) => ping::run(&common, asked, out).await,
+        Verb::Outbox(asked) => outbox::run(&common, asked, out).await,
+        Verb::Dlq(asked) => dlq::run(&common, asked, out).await,
+        Verb::Explain(asked) => explain::run(&common, asked, out).await,
+        Verb::Tap(asked) => tap::run(&common, asked, out).await,
+        Verb::Clock(asked) => clock::run(&common, &asked, out).await,
         Verb::Bench(asked) => bench::run(&common, asked, out).await,
         Verb::Demo(asked) => demo::run(&asked, out).await,
         Verb::Identity(asked) => identity::run(asked, out).await,

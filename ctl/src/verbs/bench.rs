@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::agent;
 use crate::args::{Bench, Common, Load};
 use crate::failure::Failure;
-use crate::render::{GREEN, Out, RED, plural, short, size};
+use crate::render::{GREEN, Out, RED, escape, plural, short, size};
 
 /// What the RFC wants of 99 in 100 messages between two hosts.
 const P99_WANTED: Duration = Duration::from_millis(50);
@@ -118,7 +118,7 @@ fn show(kind: &str, plan: &Plan, times: &Histogram<u64>, took: Duration, out: Ou
         "{count} ask{} of {} to {}, {how}, {} at a time, in {}",
         plural(count),
         size(body),
-        plan.agent,
+        escape(&plan.agent),
         plan.in_flight,
         short(took)
     ));

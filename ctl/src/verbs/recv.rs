@@ -24,7 +24,7 @@ pub(crate) async fn run(common: &Common, asked: Recv, out: Out) -> Result<(), Fa
             .fix("aicpctl recv --as NAME"));
     }
     let me = agent(common).await?;
-    out.talk(format_args!("{} is there; ctrl-c ends it", me.address()));
+    out.talk(format_args!("{} is there; ctrl-c ends it", escape(&me.address())));
     let mut events = me.events();
     tokio::spawn(async move {
         while let Some(event) = events.next().await {

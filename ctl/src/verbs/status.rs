@@ -36,11 +36,10 @@ fn show(status: &NodeStatus, out: Out) {
         status.agents.len(),
         plural(status.agents.len()),
     ));
-    let outbox = match status.outbox_messages {
-        0 => "outbox 0".to_owned(),
-        count => format!("outbox {count} ({}, oldest {})", size(status.outbox_bytes), long(status.outbox_oldest_ms)),
-    };
-    out.line(format_args!("  {outbox} · awaiting {} · mailboxes {}", status.awaiting, status.mailbox_messages));
+    let outbox = counted("outbox", status.outbox_messages, status.outbox_bytes, status.outbox_oldest_ms);
+    let mailboxes = counted("mailboxes", status.mailbox_messages, status.mailbox_bytes, status.mailbox_oldest_ms);
+    let dead = counted("dead", status.dead_messages, status.dead_bytes, status.dead_oldest_ms);
+    out.line(format_args!("  {outbox} · awaiting {} · {mailboxes} · {dead}", status.awaiting));
     let listen: Vec<_> = status.listen.iter().map(|address| escape(address)).collect();
     out.line(format_args!("  {DIM}listens on {} · state in {}{DIM:#}", listen.join(", "), escape(&status.state_dir)));
     if !status.peers.is_empty() {
@@ -50,12 +49,19 @@ fn show(status: &NodeStatus, out: Out) {
         out.table(&std::iter::once(head).chain(rows).collect::<Vec<_>>());
     }
     if !status.agents.is_empty() {
-        let head = ["AGENT", "ID", "STATE", "WAITING"].map(String::from).to_vec();
+        let head = ["AGENT", "ID", "STATE", "WAITING", "OLDEST"].map(String::from).to_vec();
         let rows = status.agents.iter().map(|agent| {
             let state = if agent.attached { "● attached" } else { "○ away" };
-            vec![escape(&agent.name), short_id(&agent.id), state.into(), agent.waiting.to_string()]
+            let (waiting, oldest) = match agent.waiting {
+                0 => ("0".into(), "-".into()),
+                count => (format!("{count} ({})", size(agent.waiting_bytes)), long(agent.oldest_ms)),
+            };
+            vec![escape(&agent.name), short_id(&agent.id), state.into(), waiting, oldest]
         });
         out.table(&std::iter::once(head).chain(rows).collect::<Vec<_>>());
+    }
+    for warning in own_warnings(status) {
+        out.line(format_args!("  {YELLOW}⚠{YELLOW:#} {warning}"));
     }
     for warning in &status.warnings {
         out.line(format_args!("  {YELLOW}⚠{YELLOW:#} {}", escape(warning)));
@@ -68,6 +74,36 @@ fn show(status: &NodeStatus, out: Out) {
             escape(&peer.last_error)
         ));
     }
+}
+
+/// How much waits somewhere, and how old the oldest of it is.
+fn counted(what: &str, messages: u64, bytes: u64, oldest_ms: u64) -> String {
+    match messages {
+        0 => format!("{what} 0"),
+        count => format!("{what} {count} ({}, oldest {})", size(bytes), long(oldest_ms)),
+    }
+}
+
+/// What the numbers mean, and what to do about it.
+fn own_warnings(status: &NodeStatus) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if status.expiry_suspended {
+        warnings.push(
+            "the clock of this host jumped, so nothing expires until it has been steady for 10 minutes   → if it is \
+             right now: aicpctl clock trust"
+                .into(),
+        );
+    }
+    if status.disk_full {
+        warnings.push(
+            "the disk is full: nothing new is taken, what is here goes on   → make room in the state folder".into(),
+        );
+    }
+    if status.dead_messages > 0 {
+        let count = usize::try_from(status.dead_messages).unwrap_or(usize::MAX);
+        warnings.push(format!("{count} dead letter{}   → aicpctl dlq ls", plural(count)));
+    }
+    warnings
 }
 
 fn peer_row(peer: &PeerStatus) -> Vec<String> {
