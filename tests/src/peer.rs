@@ -301,7 +301,11 @@ async fn hear_control(mut receive: RecvStream, mut arrived: BytesMut, heard: Arc
             ControlMessage::Notice(notice) => {
                 heard.notices.lock().unwrap_or_else(PoisonError::into_inner).push(notice);
             }
-            ControlMessage::Hello(_) | ControlMessage::Want(_) | ControlMessage::Unknown(_) => {}
+            ControlMessage::Hello(_)
+            | ControlMessage::Want(_)
+            | ControlMessage::Explain(_)
+            | ControlMessage::Story(_)
+            | ControlMessage::Unknown(_) => {}
         }
         heard.news.notify_waiters();
     }

@@ -165,7 +165,7 @@ fn run(host: &Host) -> Output {
     command.env("HOME", host.state()).output().expect("aicpd runs")
 }
 
-fn frame(draft: &Draft, metadata: &MetadataDraft<'_>, body: &[u8]) -> Vec<u8> {
+pub(super) fn frame(draft: &Draft, metadata: &MetadataDraft<'_>, body: &[u8]) -> Vec<u8> {
     let mut plain = bytes::BytesMut::new();
     metadata.write(&mut plain);
     plain.extend_from_slice(body);
@@ -176,20 +176,26 @@ fn frame(draft: &Draft, metadata: &MetadataDraft<'_>, body: &[u8]) -> Vec<u8> {
 }
 
 /// The agents' door, frame by frame.
-struct Door {
+pub(super) struct Door {
     socket: UnixStream,
     arrived: bytes::BytesMut,
     next: u64,
 }
 
 impl Door {
-    fn open(path: &Path) -> Self {
+    pub(super) fn open(path: &Path) -> Self {
         let socket = UnixStream::connect(path).expect("the door is open");
         socket.set_read_timeout(Some(Duration::from_secs(5))).expect("a timeout");
         Self { socket, arrived: bytes::BytesMut::new(), next: 1 }
     }
 
-    fn draft(&mut self, message_type: MessageType, shape: Shape, source: AgentId, destination: AgentId) -> Draft {
+    pub(super) fn draft(
+        &mut self,
+        message_type: MessageType,
+        shape: Shape,
+        source: AgentId,
+        destination: AgentId,
+    ) -> Draft {
         self.next += 1;
         Draft {
             message_type,
@@ -206,7 +212,7 @@ impl Door {
         }
     }
 
-    fn attach(&mut self, name: &str) -> AgentId {
+    pub(super) fn attach(&mut self, name: &str) -> AgentId {
         let draft = self.draft(MessageType::Request, Shape::Once, AgentId::ZERO, AgentId::ZERO);
         let draft = Draft { content_type: ContentType::Json, ..draft };
         let metadata = MetadataDraft { subject: Some("agent.attach"), ..MetadataDraft::default() };
@@ -217,7 +223,7 @@ impl Door {
         reply.agent_id.parse().expect("an id")
     }
 
-    fn say(&mut self, bytes: &[u8]) {
+    pub(super) fn say(&mut self, bytes: &[u8]) {
         self.socket.write_all(bytes).expect("the door takes it");
     }
 
