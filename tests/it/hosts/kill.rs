@@ -18,7 +18,7 @@ impl Moments {
         self.0 % bound
     }
 
-    fn pause(&mut self, most: u64) {
+    pub(super) fn pause(&mut self, most: u64) {
         std::thread::sleep(Duration::from_millis(self.below(most)));
     }
 }
