@@ -149,7 +149,7 @@ impl App {
         if let Some(peers) = peers {
             peers.close();
         }
-        drop(shared.to_node.send(Ask::Fact(Input::Stop, None)).await);
+        drop(shared.to_node.send(Ask::Fact(Input::Stop, None, None)).await);
         let ended = tokio::time::timeout(PATIENCE, &mut *node).await;
         let in_time = matches!(ended, Ok(Ok(())));
         if !in_time {

@@ -17,7 +17,7 @@ use tokio::sync::{Notify, mpsc};
 use crate::agent::Written;
 use crate::load::load;
 use crate::shared::Shared;
-use crate::tables::{IsDelivery, SessionHandle, ToClient};
+use crate::tables::{IsDelivery, SessionHandle, ToClient, Waiting};
 
 const NAME: &str = "echo";
 const CAPABILITY: &str = "echo";
@@ -30,7 +30,7 @@ pub(crate) async fn run(shared: Arc<Shared>) {
     let client = shared.new_client();
     let (frames, mut queue) = mpsc::channel(limits::SESSION_QUEUE);
     let cut = Arc::new(Notify::new());
-    shared.sessions.insert(client, SessionHandle { frames, cut: Arc::clone(&cut) });
+    shared.sessions.insert(client, SessionHandle { frames, cut: Arc::clone(&cut), waiting: Waiting::new() });
     let uid = rustix::process::geteuid().as_raw();
     shared.tell(Input::ClientCame { client, uid, is_admin: false }).await;
     let mut echo = Echo { shared: Arc::clone(&shared), client, us: None };
@@ -81,7 +81,7 @@ impl Echo {
                         self.hear(&outgoing, &parts).await;
                     }
                 }
-                ToClient::Made(_) => {}
+                ToClient::Made(..) => {}
                 ToClient::Goodbye => is_last = true,
             }
         }

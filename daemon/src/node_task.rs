@@ -15,8 +15,8 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::clock::duration;
 use crate::peer::PeerDoor;
-use crate::shared::{Ask, Room, Shared};
-use crate::tables::{IsDelivery, LinkHandle, SigningKey, ToClient, ToLink};
+use crate::shared::{Ask, Room, Shared, Turn};
+use crate::tables::{IsDelivery, LinkHandle, SigningKey, ToLink};
 use crate::{Failure, StateDir, status};
 
 /// The loop and what it owns.
@@ -111,11 +111,11 @@ impl NodeTask {
         }
         for ask in asks.drain(..) {
             match ask {
-                Ask::Fact(fact, room) => {
+                Ask::Fact(fact, room, turn) => {
                     self.node.handle(fact, now, &mut self.effects);
-                    drop::<Option<Room>>(room);
+                    drop::<(Option<Room>, Option<Turn>)>((room, turn));
                 }
-                Ask::Question { client, content } => {
+                Ask::Question { client, content, turn: _turn } => {
                     let answer = status::answer(
                         &self.shared,
                         self.peers.as_ref(),
@@ -125,7 +125,7 @@ impl NodeTask {
                         &content,
                     );
                     if let Some(answer) = answer {
-                        self.shared.sessions.tell(client, ToClient::Made(answer));
+                        self.shared.sessions.answer(client, answer);
                     }
                 }
                 // Whoever asked may be gone.
@@ -169,7 +169,7 @@ impl NodeTask {
             Effect::Store { transaction, changes } => self.work.transactions.push((transaction, changes)),
             Effect::Send { link, outgoing, seal_to } => self.send(link, ToLink::Frame(outgoing, seal_to)),
             Effect::Tell { client, outgoing, is_delivery } => {
-                self.shared.sessions.tell(client, ToClient::Frame(outgoing, IsDelivery(is_delivery)));
+                self.shared.sessions.tell(client, outgoing, IsDelivery(is_delivery));
             }
             Effect::Control { link, said } => self.control(link, said),
             Effect::Dial { peer } => match &self.peers {
@@ -182,7 +182,7 @@ impl NodeTask {
                     crate::peer::LinkEnd::unneeded(why).close(&handle.connection);
                 }
             }
-            Effect::Disconnect { client } => self.shared.sessions.tell(client, ToClient::Goodbye),
+            Effect::Disconnect { client } => self.shared.sessions.end(client),
             Effect::MakeAgent { name, uid } => self.make_agent(name, uid),
             Effect::MakePrekey { agent, not_after } => self.make_prekey(agent, not_after),
             Effect::ErasePrekey { agent, prekey } => {
@@ -257,7 +257,7 @@ impl NodeTask {
                     Input::AgentNotMade { name }
                 }
             };
-            drop(shared.to_node.blocking_send(Ask::Fact(fact, None)));
+            drop(shared.to_node.blocking_send(Ask::Fact(fact, None, None)));
         });
     }
 

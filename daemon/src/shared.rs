@@ -14,21 +14,23 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use crate::Failure;
 use crate::clock::Clock;
 use crate::journal::Journal;
-use crate::tables::{HostedAgents, Links, Peers, PublicKeys, Sessions};
+use crate::tables::{HostedAgents, Links, Peers, PublicKeys, Sessions, Users};
 use crate::tasks::Tasks;
 use crate::telemetry::counters::Refused;
 
 /// What the node's task is given.
 #[derive(Debug)]
 pub(crate) enum Ask {
-    /// A fact, and the room that its bytes take until the core has seen it.
-    Fact(Input, Option<Room>),
+    /// A fact, and the room that its bytes and itself take until the core has seen it.
+    Fact(Input, Option<Room>, Option<Turn>),
     /// A question to the node itself.
     Question {
         /// Who asks.
         client: ClientId,
         /// What.
         content: Box<Content>,
+        /// The place that it takes until it is answered.
+        turn: Turn,
     },
     /// Whether it answers at all.
     Alive(oneshot::Sender<()>),
@@ -47,12 +49,43 @@ pub(crate) struct RefusedAt {
 #[derive(Debug)]
 pub(crate) struct Room {
     _all: OwnedSemaphorePermit,
-    _of_link: Option<OwnedSemaphorePermit>,
+    _own: OwnedSemaphorePermit,
+}
+
+/// Places that a connection or link has among the facts that wait for the node. They are free again when this
+/// is dropped.
+#[derive(Debug)]
+pub(crate) struct Turn {
+    _permit: Option<OwnedSemaphorePermit>,
+}
+
+/// All places of one connection or link: it may not fill the node's queue, for others would wait behind it.
+#[derive(Clone, Debug)]
+pub(crate) struct Turns {
+    free: Arc<Semaphore>,
+    all: u32,
+}
+
+impl Turns {
+    pub(crate) fn new(most: u32) -> Self {
+        Self { free: Arc::new(Semaphore::new(usize::try_from(most).unwrap_or(1))), all: most }
+    }
+
+    /// Waits until one is free.
+    pub(crate) async fn take(&self) -> Turn {
+        Turn { _permit: Arc::clone(&self.free).acquire_owned().await.ok() }
+    }
+
+    /// Waits until all are free, and takes them, for what keeps the node busy for long.
+    pub(crate) async fn take_all(&self) -> Turn {
+        Turn { _permit: Arc::clone(&self.free).acquire_many_owned(self.all).await.ok() }
+    }
 }
 
 impl Room {
-    pub(crate) const fn new(all: OwnedSemaphorePermit, of_link: Option<OwnedSemaphorePermit>) -> Self {
-        Self { _all: all, _of_link: of_link }
+    /// Of all, and of the one link or user that it counts against.
+    pub(crate) const fn new(all: OwnedSemaphorePermit, own: OwnedSemaphorePermit) -> Self {
+        Self { _all: all, _own: own }
     }
 }
 
@@ -73,8 +106,11 @@ pub(crate) struct Shared {
     pub(crate) hosted: HostedAgents,
     /// This node's record, once it is signed. No link says HELLO before.
     pub(crate) own_record: watch::Sender<Option<CarriedRecord>>,
-    /// Bytes of large frames that may still be buffered.
+    pub(crate) users: Users,
+    /// Bytes of large frames from peers that may still be buffered.
     pub(crate) large: Arc<Semaphore>,
+    /// Likewise from agents.
+    pub(crate) large_of_agents: Arc<Semaphore>,
     /// Why the daemon has to end, once it has to.
     pub(crate) failure: watch::Sender<Option<Failure>>,
     pub(crate) tasks: Tasks,
@@ -107,7 +143,9 @@ impl Shared {
             keys: PublicKeys::default(),
             hosted: HostedAgents::default(),
             own_record: watch::Sender::new(None),
+            users: Users::default(),
             large: Arc::new(Semaphore::new(limits::LARGE_FRAMES_BYTES)),
+            large_of_agents: Arc::new(Semaphore::new(limits::LARGE_FRAMES_AGENTS_BYTES)),
             failure,
             tasks: Tasks::default(),
             refused: RefusedAt::default(),
@@ -117,12 +155,13 @@ impl Shared {
 
     /// Waits while the node has more to do than fits its queue. A node that has ended hears nothing.
     pub(crate) async fn tell(&self, input: Input) {
-        drop(self.to_node.send(Ask::Fact(input, None)).await);
+        drop(self.to_node.send(Ask::Fact(input, None, None)).await);
     }
 
-    /// The same, with the room that the bytes in it take.
-    pub(crate) async fn tell_with(&self, input: Input, room: Option<Room>) {
-        drop(self.to_node.send(Ask::Fact(input, room)).await);
+    /// The same, for what others say as often as they like: with the room that it takes.
+    pub(crate) async fn tell_with(&self, input: Input, room: Option<Room>, turns: &Turns) {
+        let turn = turns.take().await;
+        drop(self.to_node.send(Ask::Fact(input, room, Some(turn))).await);
     }
 
     pub(crate) fn new_client(&self) -> ClientId {

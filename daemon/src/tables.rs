@@ -1,6 +1,7 @@
 //! Tables that many tasks read at once. Each gives out copies or shared handles, never a guard, so that none is held
 //! over an await.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -10,8 +11,30 @@ use keys::{AgentKey, NodeKey, Prekeys, PublicKey};
 use mesh::{ClientId, LinkId, Outgoing};
 use parking_lot::Mutex;
 use proto::link::ControlMessage;
-use proto::{AgentId, Name, NodeId};
-use tokio::sync::{Notify, mpsc};
+use proto::{AgentId, Name, NodeId, limits};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
+
+/// Room in memory for an answer that waits to be written. It is free again when this is dropped.
+#[derive(Debug, Default)]
+pub(crate) struct Held {
+    _permit: Option<OwnedSemaphorePermit>,
+}
+
+/// The room of one connection for answers that wait to be written: for messages the core counts it.
+#[derive(Clone, Debug)]
+pub(crate) struct Waiting(Arc<Semaphore>);
+
+impl Waiting {
+    pub(crate) fn new() -> Self {
+        Self(Arc::new(Semaphore::new(limits::SESSION_ANSWER_BYTES)))
+    }
+
+    fn take(&self, bytes: usize) -> Option<Held> {
+        let permits = u32::try_from(bytes.min(limits::SESSION_ANSWER_BYTES)).ok()?;
+        let permit = Arc::clone(&self.0).try_acquire_many_owned(permits).ok()?;
+        Some(Held { _permit: Some(permit) })
+    }
+}
 
 /// What a client is told.
 #[derive(Debug)]
@@ -19,7 +42,7 @@ pub(crate) enum ToClient {
     /// A frame to be made.
     Frame(Box<Outgoing>, IsDelivery),
     /// One that is made already.
-    Made(Bytes),
+    Made(Bytes, Held),
     /// Nothing follows: disconnect once all is written.
     Goodbye,
 }
@@ -27,8 +50,8 @@ pub(crate) enum ToClient {
 impl ToClient {
     pub(crate) fn outgoing(&self) -> Option<&Outgoing> {
         match self {
-            Self::Frame(outgoing, _) => Some(outgoing),
-            Self::Made(_) | Self::Goodbye => None,
+            Self::Frame(outgoing, ..) => Some(outgoing),
+            Self::Made(..) | Self::Goodbye => None,
         }
     }
 }
@@ -43,6 +66,7 @@ pub(crate) struct SessionHandle {
     pub(crate) frames: mpsc::Sender<ToClient>,
     /// Ends it at once, with whatever is not written.
     pub(crate) cut: Arc<Notify>,
+    pub(crate) waiting: Waiting,
 }
 
 /// All connections at the agents' door.
@@ -58,14 +82,44 @@ impl Sessions {
         self.0.remove(&client).map(|(_, handle)| handle)
     }
 
-    /// Hands something to a client. One that does not read until its queue is full is cut off.
-    pub(crate) fn tell(&self, client: ClientId, said: ToClient) {
-        let Some(handle) = self.0.get(&client).map(|handle| handle.clone()) else { return };
-        if let Err(mpsc::error::TrySendError::Full(_)) = handle.frames.try_send(said) {
-            tracing::warn!(client = client.0, "a client does not read what it is told, and is disconnected");
-            self.remove(client);
-            handle.cut.notify_one();
+    /// Hands a frame to a client.
+    pub(crate) fn tell(&self, client: ClientId, outgoing: Box<Outgoing>, is_delivery: IsDelivery) {
+        if let Some(handle) = self.find(client) {
+            self.hand_over(client, &handle, ToClient::Frame(outgoing, is_delivery));
         }
+    }
+
+    /// Hands the answer to a question to a client. One that asks and does not read is cut off.
+    pub(crate) fn answer(&self, client: ClientId, answer: Bytes) {
+        let Some(handle) = self.find(client) else { return };
+        match handle.waiting.take(answer.len()) {
+            Some(held) => self.hand_over(client, &handle, ToClient::Made(answer, held)),
+            None => self.cut(client, &handle),
+        }
+    }
+
+    /// Disconnects a client, once all is written that it was told.
+    pub(crate) fn end(&self, client: ClientId) {
+        if let Some(handle) = self.find(client) {
+            self.hand_over(client, &handle, ToClient::Goodbye);
+        }
+    }
+
+    fn find(&self, client: ClientId) -> Option<SessionHandle> {
+        self.0.get(&client).map(|handle| handle.clone())
+    }
+
+    /// A client that does not read until its queue is full is cut off.
+    fn hand_over(&self, client: ClientId, handle: &SessionHandle, said: ToClient) {
+        if let Err(mpsc::error::TrySendError::Full(_)) = handle.frames.try_send(said) {
+            self.cut(client, handle);
+        }
+    }
+
+    fn cut(&self, client: ClientId, handle: &SessionHandle) {
+        tracing::warn!(client = client.0, "a client does not read what it is told, and is disconnected");
+        self.remove(client);
+        handle.cut.notify_one();
     }
 
     pub(crate) fn count(&self) -> usize {
@@ -75,6 +129,55 @@ impl Sessions {
     /// All of them, at this moment.
     pub(crate) fn all(&self) -> Vec<SessionHandle> {
         self.0.iter().map(|entry| entry.value().clone()).collect()
+    }
+}
+
+/// What one user has at the agents' door.
+#[derive(Debug)]
+struct User {
+    sessions: usize,
+    large: Arc<Semaphore>,
+}
+
+/// All users that are there, and how many connections they have.
+#[derive(Default, Debug)]
+pub(crate) struct Users(Mutex<Crowd>);
+
+#[derive(Default, Debug)]
+struct Crowd {
+    sessions: usize,
+    users: HashMap<u32, User>,
+}
+
+impl Users {
+    /// One more connection of a user, and the room for the large frames of all of them. Nothing if there are `most`, or
+    /// the user has as many as one may have.
+    pub(crate) fn enter(&self, uid: u32, most: usize) -> Option<Arc<Semaphore>> {
+        let mut crowd = self.0.lock();
+        if crowd.sessions >= most {
+            return None;
+        }
+        let new = || User { sessions: 0, large: Arc::new(Semaphore::new(limits::LARGE_FRAMES_USER_BYTES)) };
+        let user = crowd.users.entry(uid).or_insert_with(new);
+        if user.sessions >= limits::SESSIONS_USER_MAX {
+            return None;
+        }
+        user.sessions += 1;
+        let large = Arc::clone(&user.large);
+        crowd.sessions += 1;
+        Some(large)
+    }
+
+    /// One less.
+    pub(crate) fn leave(&self, uid: u32) {
+        let mut crowd = self.0.lock();
+        crowd.sessions = crowd.sessions.saturating_sub(1);
+        if let Some(user) = crowd.users.get_mut(&uid) {
+            user.sessions = user.sessions.saturating_sub(1);
+            if user.sessions == 0 {
+                crowd.users.remove(&uid);
+            }
+        }
     }
 }
 
@@ -90,7 +193,7 @@ pub(crate) enum ToLink {
 impl ToLink {
     pub(crate) fn outgoing(&self) -> Option<&Outgoing> {
         match self {
-            Self::Frame(outgoing, _) => Some(outgoing),
+            Self::Frame(outgoing, ..) => Some(outgoing),
             Self::Goodbye => None,
         }
     }

@@ -373,6 +373,11 @@ const _: () = assert!(
 
 /// Facts that wait for the node's task. Whoever has one more waits, and so do its socket and its link.
 pub const NODE_QUEUE: usize = 1024;
+/// Of these, facts of one connection at the agents' door: whoever has more waits, and all others pass. A question to the
+/// node, which takes it longer, counts as all of them.
+pub const SESSION_TURNS: u32 = 32;
+/// Likewise of one link.
+pub const LINK_TURNS: u32 = 128;
 /// Facts that the node's task takes in one step before it carries out what they led to.
 pub const NODE_BATCH: usize = 256;
 /// Requests that wait for the journal's thread.
@@ -391,16 +396,27 @@ pub const JOURNAL_ROOM_WAIT: u64 = 120 * SECOND;
 pub const SESSIONS_MAX: usize = 16 << 10;
 /// Files that a daemon may have open beside the connections at the agents' door: the segments of its journal, and some.
 pub const FILES_BESIDE_SESSIONS: usize = 512;
+/// Connections of one user, so that nobody can lock the others out.
+pub const SESSIONS_USER_MAX: usize = SESSIONS_MAX / 4 * 3;
 /// Frames that wait for a client to read. Beyond it the client is disconnected.
 pub const SESSION_QUEUE: usize = 4096;
+/// Bytes of answers to questions that wait for a client to read. Beyond it the client is disconnected; a longer answer
+/// counts as so many.
+pub const SESSION_ANSWER_BYTES: usize = 4 << 20;
+/// Bytes of entries that the journal gives out at a time; one entry is always given.
+pub const JOURNAL_LOAD_BYTES: usize = 1 << 20;
 /// Bytes that are asked of a socket or a stream at once, and written at once where they are many small frames.
 pub const PIPE_BYTES: usize = 64 << 10;
 /// A frame up to this long is small: it travels behind others on one stream, and is buffered without asking.
 pub const SMALL_FRAME_BYTES: usize = 64 << 10;
-/// Bytes of all larger frames that are buffered at a time.
+/// Bytes of all larger frames from peers that are buffered at a time.
 pub const LARGE_FRAMES_BYTES: usize = 256 << 20;
-/// Those of one link.
-pub const LARGE_FRAMES_LINK_BYTES: usize = 16 << 20;
+/// Those of one link: with what its streams and QUIC hold beside them, a link takes 16 MiB.
+pub const LARGE_FRAMES_LINK_BYTES: usize = 11 << 20;
+/// Bytes of all larger frames from agents that are buffered at a time.
+pub const LARGE_FRAMES_AGENTS_BYTES: usize = 32 << 20;
+/// Those of one user's agents: two of the largest. The others always find room for one.
+pub const LARGE_FRAMES_USER_BYTES: usize = 21 << 20;
 /// Large frames that one link writes at a time.
 pub const LARGE_FRAMES_WRITING: usize = 4;
 /// A large frame arrives within this long, or is given up.
@@ -485,7 +501,10 @@ const _: () = assert!(
     "all segments of a journal can be open, and there is room for sockets and keys"
 );
 const _: () = assert!(NODE_BATCH <= NODE_QUEUE && LINK_LANES < UNI_STREAMS_MAX as usize);
-const _: () = assert!(PAYLOAD_BYTES_MAX + HEADER_BYTES < LARGE_FRAMES_LINK_BYTES, "a link can bring the largest frame");
+const FRAME_BYTES_MAX: usize = PAYLOAD_BYTES_MAX + HEADER_BYTES;
+const _: () = assert!(FRAME_BYTES_MAX < LARGE_FRAMES_LINK_BYTES, "a link can bring the largest frame");
+const _: () = assert!(2 * FRAME_BYTES_MAX < LARGE_FRAMES_USER_BYTES);
+const _: () = assert!(LARGE_FRAMES_USER_BYTES + FRAME_BYTES_MAX < LARGE_FRAMES_AGENTS_BYTES);
 
 // The agents' library (`client`).
 

@@ -77,9 +77,10 @@ impl Drop for Door {
 }
 
 async fn listen(shared: Arc<Shared>, listener: UnixListener, admins: Admins, most: usize) {
+    let mut crowd = Crowd { most, refused: 0 };
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => take(&shared, stream, &admins, most),
+            Ok((stream, _)) => take(&shared, stream, &admins, &mut crowd),
             Err(error) => {
                 tracing::warn!(%error, "a connection was not taken");
                 tokio::time::sleep(PAUSE).await;
@@ -88,7 +89,23 @@ async fn listen(shared: Arc<Shared>, listener: UnixListener, admins: Admins, mos
     }
 }
 
-fn take(shared: &Arc<Shared>, stream: UnixStream, admins: &Admins, most: usize) {
+/// How many may be there, and how many found no place.
+struct Crowd {
+    most: usize,
+    refused: u64,
+}
+
+impl Crowd {
+    /// Tells it once for each doubling: whoever knocks on and on must not fill the log.
+    fn refuse(&mut self, uid: u32) {
+        self.refused += 1;
+        if self.refused.is_power_of_two() {
+            tracing::warn!(uid, most = self.most, refused = self.refused, "too many connections; one is closed");
+        }
+    }
+}
+
+fn take(shared: &Arc<Shared>, stream: UnixStream, admins: &Admins, crowd: &mut Crowd) {
     let user = match stream.peer_cred() {
         Ok(credentials) => User { uid: credentials.uid(), is_admin: admins.hold(credentials.uid(), credentials.gid()) },
         Err(error) => {
@@ -96,9 +113,8 @@ fn take(shared: &Arc<Shared>, stream: UnixStream, admins: &Admins, most: usize) 
             return;
         }
     };
-    if shared.sessions.count() >= most {
-        tracing::warn!(uid = user.uid, most, "too many connections; one is closed");
-        return;
+    match shared.users.enter(user.uid, crowd.most) {
+        Some(large) => drop(shared.tasks.spawn("session", session::run(Arc::clone(shared), stream, user, large))),
+        None => crowd.refuse(user.uid),
     }
-    shared.tasks.spawn("session", session::run(Arc::clone(shared), stream, user));
 }

@@ -15,13 +15,13 @@ use proto::{
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::net::unix::{ReadHalf, WriteHalf};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, Semaphore, mpsc};
 
 use super::{compose, error_frame};
 use crate::clock::duration;
 use crate::load::load;
-use crate::shared::{Ask, Room, Shared};
-use crate::tables::{IsDelivery, SessionHandle, ToClient};
+use crate::shared::{Ask, Room, Shared, Turns};
+use crate::tables::{Held, IsDelivery, SessionHandle, ToClient, Waiting};
 use crate::telemetry::counters::Reason;
 
 /// What may wait for one write.
@@ -45,18 +45,28 @@ pub(super) struct User {
     pub(super) is_admin: bool,
 }
 
-/// Serves a connection until one side ends it.
-pub(super) async fn run(shared: Arc<Shared>, mut stream: UnixStream, user: User) {
+/// Serves a connection until one side ends it. `large` is the room for the large frames of all its user's connections.
+pub(super) async fn run(shared: Arc<Shared>, mut stream: UnixStream, user: User, large: Arc<Semaphore>) {
     let User { uid, is_admin } = user;
+    let _stay = Stay { shared: &shared, uid };
     let client = shared.new_client();
     let (frames, queue) = mpsc::channel(limits::SESSION_QUEUE);
     let cut = Arc::new(Notify::new());
-    shared.sessions.insert(client, SessionHandle { frames: frames.clone(), cut: Arc::clone(&cut) });
+    let waiting = Waiting::new();
+    shared.sessions.insert(client, SessionHandle { frames: frames.clone(), cut: Arc::clone(&cut), waiting });
     shared.tell(Input::ClientCame { client, uid, is_admin }).await;
     tracing::debug!(client = client.0, uid, "a client came");
     let (read, write) = stream.split();
-    let mut reader =
-        Reader { shared: &shared, client, read, arrived: BytesMut::new(), is_busy: false, to_writer: frames };
+    let mut reader = Reader {
+        shared: &shared,
+        client,
+        large,
+        turns: Turns::new(limits::SESSION_TURNS),
+        read,
+        arrived: BytesMut::new(),
+        is_busy: false,
+        to_writer: frames,
+    };
     let mut writer = Writer { shared: &shared, client, write, queue, out: BytesMut::new() };
     {
         let writing = writer.run();
@@ -81,9 +91,23 @@ pub(super) async fn run(shared: Arc<Shared>, mut stream: UnixStream, user: User)
     tracing::debug!(client = client.0, "a client left");
 }
 
+/// A connection of a user, for as long as it is there.
+struct Stay<'a> {
+    shared: &'a Shared,
+    uid: u32,
+}
+
+impl Drop for Stay<'_> {
+    fn drop(&mut self) {
+        self.shared.users.leave(self.uid);
+    }
+}
+
 struct Reader<'a> {
     shared: &'a Shared,
     client: ClientId,
+    large: Arc<Semaphore>,
+    turns: Turns,
     read: ReadHalf<'a>,
     arrived: BytesMut,
     /// The last read filled the buffer.
@@ -127,8 +151,9 @@ impl Reader<'_> {
             return None;
         }
         let permits = u32::try_from(bytes).unwrap_or(u32::MAX);
-        let permit = Arc::clone(&self.shared.large).acquire_many_owned(permits).await.ok()?;
-        Some((Room::new(permit, None), bytes))
+        let own = Arc::clone(&self.large).acquire_many_owned(permits).await.ok()?;
+        let all = Arc::clone(&self.shared.large_of_agents).acquire_many_owned(permits).await.ok()?;
+        Some((Room::new(all, own), bytes))
     }
 
     /// Reads until that many bytes are there. `false` at the end of the stream, or if it takes too long.
@@ -147,8 +172,12 @@ impl Reader<'_> {
 
     /// One read. A connection on which little comes keeps a small buffer.
     async fn read_some(&mut self) -> io::Result<bool> {
-        if !self.is_busy && self.arrived.is_empty() && self.arrived.capacity() > KEEP_BYTES {
+        if !self.is_busy && self.arrived.is_empty() && self.arrived.capacity() > 0 {
             self.arrived = BytesMut::new();
+        }
+        // There may be thousands of connections on which nothing comes.
+        if self.arrived.is_empty() {
+            self.read.readable().await?;
         }
         if self.arrived.capacity() - self.arrived.len() < READ_BYTES_MIN {
             self.arrived.reserve(if self.is_busy { limits::PIPE_BYTES } else { KEEP_BYTES });
@@ -170,13 +199,15 @@ impl Reader<'_> {
             Err(refusal) => return self.refuse(&header, refusal).await,
         };
         let client = self.client;
-        let ask = match DoorEvent::of(&content) {
-            Some(DoorEvent::Question) if !mesh::is_for_the_core(&content) => Ask::Question { client, content },
-            Some(_) => Ask::Fact(Input::ClientSaid { client, content }, room),
+        match DoorEvent::of(&content) {
+            Some(DoorEvent::Question) if !mesh::is_for_the_core(&content) => {
+                let turn = self.turns.take_all().await;
+                drop(self.shared.to_node.send(Ask::Question { client, content, turn }).await);
+            }
+            Some(_) => self.shared.tell_with(Input::ClientSaid { client, content }, room, &self.turns).await,
             // Frames of streams, which are not carried yet.
-            None => return self.refuse(&header, Refusal::Shape).await,
-        };
-        drop(self.shared.to_node.send(ask).await);
+            None => self.refuse(&header, Refusal::Shape).await,
+        }
     }
 
     async fn refuse(&self, header: &Header, refusal: Refusal) {
@@ -200,7 +231,7 @@ impl Reader<'_> {
         tracing::debug!(client = self.client.0, reason = refusal.reason(), "a frame was refused");
         let frame = error_frame(self.shared, id, source, asked, refusal.code(), &message);
         if let Some(frame) = frame {
-            drop(self.to_writer.send(ToClient::Made(frame)).await);
+            drop(self.to_writer.send(ToClient::Made(frame, Held::default())).await);
         }
     }
 }
@@ -232,7 +263,7 @@ struct Writer<'a> {
 impl Writer<'_> {
     /// Writes what the client is told until there is nothing more to tell.
     async fn run(&mut self) -> io::Result<()> {
-        let mut batch = Vec::with_capacity(WRITE_FRAMES);
+        let mut batch = Vec::new();
         loop {
             if self.queue.recv_many(&mut batch, WRITE_FRAMES).await == 0 {
                 return Ok(());
@@ -249,7 +280,7 @@ impl Writer<'_> {
                             self.compose(&outgoing, &parts);
                         }
                     }
-                    ToClient::Made(frame) => self.out.extend_from_slice(&frame),
+                    ToClient::Made(frame, _held) => self.out.extend_from_slice(&frame),
                     ToClient::Goodbye => is_last = true,
                 }
                 if self.out.len() >= WRITE_BYTES {
@@ -257,6 +288,9 @@ impl Writer<'_> {
                 }
             }
             self.flush(&mut written).await?;
+            if self.queue.is_empty() {
+                batch = Vec::new();
+            }
             if is_last {
                 return self.write.shutdown().await;
             }

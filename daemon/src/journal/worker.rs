@@ -129,9 +129,8 @@ impl Worker {
                 }
             }
             JournalAsk::Load(entries, reply) => {
-                let parts = entries.into_iter().map(|entry| self.load(entry)).collect();
                 // Whoever asked may be gone.
-                drop(reply.send(parts));
+                drop(reply.send(self.load_some(entries)));
             }
             JournalAsk::Close => return Ok(Next::Close),
         }
@@ -203,6 +202,20 @@ impl Worker {
         }
         self.has_garbage = true;
         self.days.erase_unneeded(clock.now().wall);
+    }
+
+    /// The first of them, as far as they go into memory together.
+    fn load_some(&self, entries: Vec<EntryNumber>) -> Vec<Option<Parts>> {
+        let (mut loaded, mut bytes) = (Vec::with_capacity(entries.len()), 0);
+        for entry in entries {
+            let parts = self.load(entry);
+            bytes += parts.as_ref().map_or(0, Parts::bytes);
+            loaded.push(parts);
+            if bytes >= limits::JOURNAL_LOAD_BYTES {
+                break;
+            }
+        }
+        loaded
     }
 
     fn load(&self, entry: EntryNumber) -> Option<Parts> {

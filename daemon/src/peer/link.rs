@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 use super::hello::{Greeted, greet};
 use super::{LinkEnd, UNNEEDED, describe, hearing, reader, stream, writer};
 use crate::clock::duration;
-use crate::shared::Shared;
+use crate::shared::{Shared, Turns};
 use crate::tables::{LinkHandle, PeerBoard};
 use crate::telemetry::counters::Reason;
 
@@ -29,7 +29,10 @@ pub(super) struct LinkState {
     pub(super) control: mpsc::Sender<ControlMessage>,
     /// Bytes of large frames that the peer may still have buffered here.
     pub(super) large: Arc<Semaphore>,
+    /// Places among the facts that wait for the node.
+    pub(super) turns: Turns,
     notices: Mutex<Pace>,
+    unknown: Mutex<Pace>,
     /// Until then nobody waits for the key of a source, in ns of the monotonic clock.
     no_wait_until: AtomicU64,
     dropped: AtomicU64,
@@ -108,7 +111,9 @@ async fn serve(
         board: Arc::clone(board),
         control: control.clone(),
         large: Arc::new(Semaphore::new(limits::LARGE_FRAMES_LINK_BYTES)),
+        turns: Turns::new(limits::LINK_TURNS),
         notices: Mutex::new(Pace::default()),
+        unknown: Mutex::new(Pace::default()),
         no_wait_until: AtomicU64::new(0),
         dropped: AtomicU64::new(0),
     });
@@ -177,6 +182,11 @@ impl LinkState {
         };
         // A peer that does not listen goes without.
         drop(self.control.try_send(ControlMessage::Notice(notice)));
+    }
+
+    /// Whether the node hears of one more source that nobody knows: each makes it ask and remember.
+    pub(super) fn may_tell_unknown(&self, now: Mono) -> bool {
+        self.unknown.lock().take(now.0)
     }
 
     /// Whether a frame may wait for the key of its source.

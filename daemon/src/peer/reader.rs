@@ -43,7 +43,7 @@ pub(super) async fn run(shared: Arc<Shared>, state: Arc<LinkState>, mut control:
             }
         };
         match said {
-            Ok(said) => shared.tell(Input::PeerSaid { link: state.link, said }).await,
+            Ok(said) => shared.tell_with(Input::PeerSaid { link: state.link, said }, None, &state.turns).await,
             Err(reason) => state.note_dropped(&shared, reason),
         }
     }

@@ -87,7 +87,7 @@ impl Reading {
         else {
             return Ok(false);
         };
-        let room = Room::new(all, Some(ours));
+        let room = Room::new(all, ours);
         self.arrived.reserve(bytes.saturating_sub(self.arrived.len()));
         let filling = async {
             while self.arrived.len() < bytes {
@@ -133,13 +133,17 @@ impl Reading {
             return false;
         }
         let said = PeerSaid::UnknownSource(source);
-        self.shared.tell(Input::PeerSaid { link: self.state.link, said }).await;
+        self.tell(said, None).await;
         let waiting = self.shared.keys.wait_for(source);
         let comes = tokio::time::timeout(duration(limits::UNKNOWN_SOURCE_WAIT), waiting).await.is_ok();
         if !comes {
             self.state.waited_in_vain(self.shared.clock.now().mono);
         }
         comes
+    }
+
+    async fn tell(&self, said: PeerSaid, room: Option<Room>) {
+        self.shared.tell_with(Input::PeerSaid { link: self.state.link, said }, room, &self.state.turns).await;
     }
 
     async fn take(&self, frame: Frame, room: Option<Room>) {
@@ -168,6 +172,9 @@ impl Reading {
             Arrived::Said(said) => {
                 if matches!(said, PeerSaid::UnknownSource(_)) {
                     self.drop_for(Reason::UnknownSource);
+                    if !self.state.may_tell_unknown(now.mono) {
+                        return;
+                    }
                 }
                 self.tell(said, room).await;
             }
@@ -188,10 +195,6 @@ impl Reading {
                 self.drop_for(Reason::Refused(refusal));
             }
         }
-    }
-
-    async fn tell(&self, said: PeerSaid, room: Option<Room>) {
-        self.shared.tell_with(Input::PeerSaid { link: self.state.link, said }, room).await;
     }
 
     fn drop_for(&self, reason: Reason) {
