@@ -9,6 +9,7 @@ pub mod clock;
 pub mod fixture;
 pub mod forge;
 pub mod hex;
+pub mod hostile;
 pub mod hosts;
 pub mod judge;
 pub mod memory;

@@ -2,16 +2,36 @@
 //! `fuzz/` drives them with a fuzzer, `tests/it/corpora.rs` with what fuzzers found before.
 
 use bytes::{Bytes, BytesMut};
-use proto::control::{Attach, AttachReply, ControlBody, ErrorBody, Resolve, ResolveReply};
+use proto::control::{
+    Attach, AttachReply, ControlBody, ErrorBody, NodeAgents, NodeStatus, RawErrorBody, Resolve, ResolveReply,
+};
+use proto::link::{ControlError, ControlMessage};
 use proto::record::{AgentRecord, CarriedRecord, NodeRecord, RecordKind};
 use proto::{Boundary, Content, ContentType, DoorEvent, Frame, Header, HeaderError, Metadata, limits};
+
+mod choices;
+mod journal;
+mod node;
+
+pub use journal::{entry, scan};
+pub use node::node;
 
 /// One target.
 pub type Target = fn(&[u8]);
 
 /// All of them, by the names of their corpora.
-pub const ALL: [(&str, Target); 5] =
-    [("header", header), ("frame", frame), ("metadata", metadata), ("record", record), ("error_body", error_body)];
+pub const ALL: [(&str, Target); 10] = [
+    ("header", header),
+    ("frame", frame),
+    ("metadata", metadata),
+    ("record", record),
+    ("error_body", error_body),
+    ("control_body", control_body),
+    ("control_stream", control_stream),
+    ("entry", entry),
+    ("scan", scan),
+    ("node", node),
+];
 
 const BOUNDARIES: [Boundary; 3] = [Boundary::Wire, Boundary::Up, Boundary::Down];
 
@@ -149,6 +169,42 @@ pub fn error_body(bytes: &[u8]) {
     again::<AttachReply>(content_type, body);
     again::<Resolve>(content_type, body);
     again::<ResolveReply>(content_type, body);
+}
+
+/// Likewise, for what the node answers, which is read by libraries and by `aicpctl`.
+pub fn control_body(bytes: &[u8]) {
+    let Some((pick, body)) = bytes.split_first() else { return };
+    let encodings = [ContentType::MessagePack, ContentType::Protobuf, ContentType::Json];
+    let content_type = encodings[usize::from(*pick) % 3];
+    again::<NodeStatus>(content_type, body);
+    again::<NodeAgents>(content_type, body);
+    again::<RawErrorBody>(content_type, body);
+}
+
+/// Control messages are taken off a stream one by one, and each says the same after being written.
+pub fn control_stream(bytes: &[u8]) {
+    let mut stream = BytesMut::from(bytes);
+    loop {
+        let before = stream.clone();
+        match ControlMessage::take(&mut stream) {
+            Ok(message) => {
+                let taken = before.len() - stream.len();
+                assert!(taken > limits::CONTROL_LENGTH_BYTES);
+                assert!(taken <= limits::CONTROL_LENGTH_BYTES + limits::CONTROL_BYTES_MAX);
+                let mut out = BytesMut::new();
+                message.write(&mut out).expect("what fitted once fits again");
+                assert_eq!(ControlMessage::take(&mut out), Ok(message));
+                assert!(out.is_empty());
+            }
+            Err(error) => {
+                if let ControlError::Short { missing } = error {
+                    assert_eq!(stream, before, "nothing is consumed by what is not taken");
+                    assert!(missing <= limits::CONTROL_LENGTH_BYTES + limits::CONTROL_BYTES_MAX);
+                }
+                break;
+            }
+        }
+    }
 }
 
 fn again<B: ControlBody + PartialEq + std::fmt::Debug>(content_type: ContentType, bytes: &[u8]) {
