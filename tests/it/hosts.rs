@@ -5,6 +5,7 @@ mod closed;
 mod errors;
 mod forged;
 mod fsck;
+mod hostile;
 mod kill;
 mod kill3;
 mod metrics;

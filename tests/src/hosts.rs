@@ -222,6 +222,17 @@ impl Host {
         self.launch(shell);
     }
 
+    /// The same, by a program that sets something up and then becomes the daemon.
+    ///
+    /// # Panics
+    /// If it does not open.
+    pub fn start_under(&mut self, program: &[&str]) {
+        let [first, words @ ..] = program else { return self.start() };
+        let mut command = Command::new(first);
+        command.args(words).arg(binary("aicpd")).env_clear();
+        self.launch(command);
+    }
+
     fn launch(&mut self, mut command: Command) {
         let log = File::options().create(true).append(true).open(self.folder.join("log")).expect("a file");
         let clock = self.clock.iter().flat_map(|(library, offset)| {
