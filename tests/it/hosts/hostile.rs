@@ -292,7 +292,7 @@ fn a_crowd_at_the_door_leaves_the_daemon_the_files_that_it_needs() {
     for name in ["one", "two", "three"] {
         early.attach(name).expect("answered").expect("a new agent finds room");
     }
-    let most = FILES - limits::FILES_KEPT;
+    let most = FILES - limits::FILES_BESIDE_SESSIONS;
     until("as many are let in as may be", Duration::from_secs(10), || (watch.more_files() >= most).then_some(()));
     assert!(watch.more_files() < most + 10, "{} were let in", watch.more_files());
     let lines = host.log().matches("too many connections").count();
