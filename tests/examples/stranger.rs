@@ -48,8 +48,9 @@ fn has_success(socket: &Path, known: &Known, i: u64) -> bool {
         return is_attached || hears_mail(&mut door);
     }
     // Half of the tries come from a client that is an agent of its own, and half of those speak in its name.
-    let own = (i / 8 % 2 == 0).then(|| door.attach("stranger").expect("an answer").expect("a name of its own"));
-    let source = own.filter(|_| i / 16 % 2 == 0).unwrap_or(known.agent);
+    let own =
+        (i / 8).is_multiple_of(2).then(|| door.attach("stranger").expect("an answer").expect("a name of its own"));
+    let source = own.filter(|_| (i / 16).is_multiple_of(2)).unwrap_or(known.agent);
     // The last kinds are always in the other's name.
     let is_own = Some(source) == own && kind <= 4;
     let draft = door.draft(MessageType::Request, Shape::Once, source, known.sender);

@@ -47,7 +47,7 @@ async fn waiting(host: &Host, name: &str, at_least: usize) -> (Vec<(String, bool
             }
             Incoming::Outcome(outcome) => match outcome.end() {
                 End::Answered => outcomes.push(outcome.message().text().expect("text").to_owned()),
-                other => panic!("{name} hears {other:?}"),
+                other @ (End::Handled | End::Failed(_)) => panic!("{name} hears {other:?}"),
             },
         }
     }

@@ -108,7 +108,7 @@ struct Liar<'a> {
 impl Liar<'_> {
     fn lie(&mut self, i: usize) -> Bytes {
         let (sequence, id, flow) = self.attempts[i / 16 % self.attempts.len()];
-        let seed = if i / 16 % 2 == 0 { self.hostile_seed } else { random_seed() };
+        let seed = if (i / 16).is_multiple_of(2) { self.hostile_seed } else { random_seed() };
         let by_another = |frame: Bytes| sign_again(&seed, &frame, |_| {});
         match i % 16 {
             // In the destination's name, by another key.
@@ -147,7 +147,9 @@ impl Liar<'_> {
         let (content_type, body) = match message_type {
             MessageType::Response => (ContentType::Text, Bytes::from_static(b"an answer")),
             MessageType::Error => (ContentType::MessagePack, error.write(ContentType::MessagePack)),
-            _ => (ContentType::None, Bytes::new()),
+            MessageType::Request | MessageType::Broadcast | MessageType::Ack | MessageType::Ping => {
+                (ContentType::None, Bytes::new())
+            }
         };
         let draft = Draft { content_type, ..pen.draft(message_type, ANSWERS, id) };
         pen.durable(draft, spot, wall() + 72 * HOUR, &body)

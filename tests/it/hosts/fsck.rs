@@ -151,7 +151,8 @@ fn every_key_that_is_damaged_open_to_others_or_gone_is_named_and_the_daemon_agre
     copy_folder(&host.state(), &kept);
     let open = |path: &Path| fs::set_permissions(path, PermissionsExt::from_mode(0o640)).expect("a mode");
     let remove = |path: &Path| fs::remove_file(path).expect("removed");
-    let cases: [(&str, &dyn Fn(&Path), &str); 7] = [
+    type Harm<'a> = &'a dyn Fn(&Path);
+    let cases: [(&str, Harm<'_>, &str); 7] = [
         ("identity/node.key", &flip_in_the_middle, "damaged"),
         ("identity/node.key", &open, "chmod"),
         ("identity/credential.key", &flip_in_the_middle, "damaged"),

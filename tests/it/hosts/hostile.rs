@@ -13,8 +13,10 @@ use referee::hostile::RawDoor;
 use referee::hosts::{Host, until};
 use watch::{Fared, Meanwhile, Watch, fare};
 
+#[expect(clippy::cast_possible_truncation, reason = "small numbers of a test")]
 mod agents;
 mod mallory;
+#[expect(clippy::cast_possible_truncation, reason = "small numbers of a test")]
 mod peers;
 mod strangers;
 mod watch;

@@ -89,7 +89,6 @@ fn attached(host: &Host) -> usize {
 }
 
 #[test]
-#[expect(clippy::print_stdout, reason = "figures for whoever runs the full count")]
 fn many_agents_attach_fast_and_cost_little_while_they_are_idle() {
     let (count, is_full) = agents();
     raise_files();

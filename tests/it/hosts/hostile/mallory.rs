@@ -191,7 +191,6 @@ pub(super) fn sink(mallory: &Mallory) -> Target {
     let endpoint = Endpoint::server(config, ([127, 0, 0, 1], 0).into()).expect("a socket");
     let target = Target { node: key.id(), address: endpoint.local_addr().expect("an address") };
     let hello = Hello { link: None, ..Mallory { shown, key, endpoint: endpoint.clone() }.hello() };
-    #[expect(clippy::disallowed_methods, reason = "it ends with the runtime of its test")]
     tokio::spawn(async move {
         while let Some(incoming) = endpoint.accept().await {
             let hello = hello.clone();

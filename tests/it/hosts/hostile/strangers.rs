@@ -43,7 +43,7 @@ fn another_user_cannot_attach_acknowledge_or_read_for_an_agent_of_mine() {
         let tries = many(1000, 1000).to_string();
         let [source, id] = [writer.id().to_string(), held.id().to_string()];
         let words = [&tries, "mine", &mine.id().to_string(), &source, &number, &id];
-        let stranger = stranger(folder.path(), &host.socket(), &words.map(|word| word.as_ref()));
+        let stranger = stranger(folder.path(), &host.socket(), &words);
         let output = tokio::task::spawn_blocking(move || stranger_runs(stranger)).await.expect("it ran");
         say(&output);
         assert!(output.ends_with("0 succeeded"), "{output}");

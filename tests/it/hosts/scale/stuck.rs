@@ -25,7 +25,6 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const NOISE: Duration = Duration::from_millis(10);
 
 #[test]
-#[expect(clippy::print_stdout, reason = "figures for whoever runs the full count")]
 fn one_agent_that_never_reads_leaves_the_others_as_fast_as_they_were() {
     let (count, is_full) = agents();
     raise_files();
