@@ -67,15 +67,19 @@ impl StateDir {
         }
         if let Some(name) = name {
             let path = state.root.join("identity/name");
-            std::fs::write(&path, format!("{name}\n")).map_err(|source| StartError::State { path, source })?;
+            let written = write_synced(&path, format!("{name}\n").as_bytes(), &root.join(IDENTITY));
+            written.map_err(|source| StartError::State { path, source })?;
         }
         Ok(vault::load_node(&state.node_key())?.id())
     }
 
     pub(crate) fn open(root: &Path) -> Result<Self, StartError> {
         for folder in [root.to_owned(), root.join(IDENTITY), root.join(AGENTS), root.join(STORE_KEYS)] {
-            make_folder(&folder).map_err(|source| StartError::State { path: folder, source })?;
+            // What lies in it was named by runs that may have been killed before the names were durable.
+            let made = make_folder(&folder).and_then(|()| sync_folder(&folder));
+            made.map_err(|source| StartError::State { path: folder, source })?;
         }
+        sync_folder(root).map_err(|source| StartError::State { path: root.into(), source })?;
         Ok(Self { root: root.into() })
     }
 
@@ -190,6 +194,7 @@ impl StateDir {
         let mut found = Vec::new();
         for (folder, uid) in entries(&self.root.join(AGENTS))? {
             let Ok(uid) = uid.parse() else { continue };
+            sync_folder(&folder).map_err(|source| StartError::State { path: folder.clone(), source })?;
             for (path, file) in entries(&folder)? {
                 if let Some(name) = file.strip_suffix(".key").and_then(|name| name.parse().ok()) {
                     found.push(AgentFile { uid, name, path });
@@ -208,7 +213,11 @@ impl StateDir {
         let key = AgentKey::make()?;
         match vault::save_agent(&path, &key) {
             Ok(()) => Ok(key),
-            Err(VaultError::Exists { path }) => Ok(vault::load_agent(&path)?),
+            Err(VaultError::Exists { path }) => {
+                // Whoever made it may not have lived to see its name durable.
+                sync_folder(&folder).map_err(|source| StartError::State { path: folder, source })?;
+                Ok(vault::load_agent(&path)?)
+            }
             Err(error) => Err(error.into()),
         }
     }
@@ -242,7 +251,7 @@ impl StateDir {
     pub(crate) fn erase_day_key(&self, day: u64) -> std::io::Result<()> {
         match std::fs::remove_file(self.day_key(day)) {
             Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
-            Ok(()) | Err(_) => File::open(self.root.join(STORE_KEYS))?.sync_all(),
+            Ok(()) | Err(_) => sync_folder(&self.root.join(STORE_KEYS)),
         }
     }
 
@@ -265,12 +274,26 @@ fn write_synced(path: &Path, bytes: &[u8], folder: &Path) -> std::io::Result<()>
     file.write_all(bytes)?;
     file.sync_all()?;
     std::fs::rename(&beside, path)?;
-    File::open(folder)?.sync_all()
+    sync_folder(folder)
 }
 
-/// Makes a folder, and those above it, for their owner alone. One that is there stays as it is.
+/// Makes a folder, and those above it, for their owner alone, so that no power cut takes them away again. One that is
+/// there stays as it is.
 fn make_folder(folder: &Path) -> std::io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(folder)
+    if folder.is_dir() {
+        return Ok(());
+    }
+    let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    make_folder(parent)?;
+    match DirBuilder::new().mode(0o700).create(folder) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error),
+        Ok(()) | Err(_) => sync_folder(parent),
+    }
+}
+
+/// Makes the names in it durable.
+fn sync_folder(folder: &Path) -> std::io::Result<()> {
+    File::open(folder)?.sync_all()
 }
 
 /// What lies in a folder, with names that are text.
