@@ -88,9 +88,9 @@ impl App {
         getrandom::fill(&mut seed).map_err(|_| StartError::NoRandomness)?;
         let mut effects = Vec::new();
         let node = Node::new(options, seed, opened.past, clock.now(), &mut effects)?;
-        let (stored, work) = (running.stored, Work::new(opened.is_restored));
-        let task =
-            NodeTask { node, shared: Arc::clone(&shared), state, asks, stored, peers: peers.clone(), effects, work };
+        let (stored, room, work) = (running.stored, running.room, Work::new(opened.is_restored));
+        let (to_all, peers_too) = (Arc::clone(&shared), peers.clone());
+        let task = NodeTask { node, shared: to_all, state, asks, stored, room, peers: peers_too, effects, work };
         let node = tokio::spawn(task.run());
         agents.listen(&shared);
         if let Some(peers) = &peers {

@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 pub(crate) use days::Days;
 pub(crate) use past::{Known, Lost, Reading, open};
-use worker::Worker;
+use worker::{Says, Worker};
 
 use crate::clock::Clock;
 use crate::telemetry::counters::JournalCounters;
@@ -68,6 +68,8 @@ pub(crate) struct Running {
     pub(crate) journal: Journal,
     /// Up to where all is synced. Closed when the thread ends.
     pub(crate) stored: watch::Receiver<TransactionNumber>,
+    /// Whether there is room to begin something new.
+    pub(crate) room: watch::Receiver<bool>,
     pub(crate) thread: JoinHandle<Result<(), Failure>>,
 }
 
@@ -80,13 +82,17 @@ pub(crate) fn start(
     let (asks, queue) = mpsc::channel(limits::JOURNAL_QUEUE);
     let (synced, stored) = watch::channel(TransactionNumber::default());
     let counters = Arc::clone(worker.counters());
+    let (told, room) = watch::channel(true);
+    let runtime = tokio::runtime::Handle::current();
+    let mut says = Says { queue, synced, room: told, runtime, clock };
     let run = move || {
-        let ended = worker.run(queue, &synced, clock);
+        // Who listens hears why it ended before it hears that it did.
+        let ended = worker.run(&mut says);
         if let Err(failed) = &ended {
             failure.send_replace(Some(failed.clone()));
         }
         ended
     };
     let thread = std::thread::Builder::new().name("journal".into()).spawn(run).map_err(StartError::Thread)?;
-    Ok(Running { journal: Journal { asks, counters }, stored, thread })
+    Ok(Running { journal: Journal { asks, counters }, stored, room, thread })
 }

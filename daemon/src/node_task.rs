@@ -27,6 +27,7 @@ pub(crate) struct NodeTask {
     pub(crate) state: StateDir,
     pub(crate) asks: mpsc::Receiver<Ask>,
     pub(crate) stored: watch::Receiver<TransactionNumber>,
+    pub(crate) room: watch::Receiver<bool>,
     pub(crate) peers: Option<PeerDoor>,
     /// What the core's birth led to is the first to be carried out.
     pub(crate) effects: Effects,
@@ -41,7 +42,9 @@ pub(crate) struct Work {
     /// Transactions that go to the journal together.
     transactions: Vec<(TransactionNumber, Vec<Change>)>,
     /// Peers whose clock is far from ours.
-    apart: BTreeMap<NodeId, u64>,
+    pub(crate) apart: BTreeMap<NodeId, u64>,
+    /// The journal has no room for anything new.
+    pub(crate) lacks_room: bool,
     has_stopped: bool,
     /// The note that the journal was put back is still there.
     is_restored: bool,
@@ -81,6 +84,12 @@ impl NodeTask {
                     let upto = *self.stored.borrow_and_update();
                     self.birth_is_kept();
                     self.work.facts.push_back(Input::Stored { upto });
+                }
+                changed = self.room.changed() => {
+                    changed.map_err(|_| Failure::Task("journal"))?;
+                    let has_room = *self.room.borrow_and_update();
+                    self.work.lacks_room = !has_room;
+                    self.work.facts.push_back(Input::Disk { has_room });
                 }
                 count = self.asks.recv_many(&mut asks, limits::NODE_BATCH) => {
                     if count == 0 {

@@ -167,6 +167,9 @@ pub const JOURNAL_SEGMENT_BYTES_MAX: usize = 1 << 30;
 pub const JOURNAL_RESERVE_SEGMENTS: usize = 2;
 /// Fewest segments that a store works with: one to go on in, one to empty, and the reserve.
 pub const JOURNAL_SEGMENTS_MIN: usize = JOURNAL_RESERVE_SEGMENTS + 2;
+/// Segments kept in reserve on the disk, and as many below the store's own limit: when a disk is full, what was begun is
+/// ended in them. Together they hold as much as one agent's mailbox.
+pub const JOURNAL_SPARE_SEGMENTS: usize = 4;
 /// What was appended is handed to the disk at each sync, and before that whenever it is this long.
 pub const JOURNAL_BUFFER_BYTES: usize = 1 << 20;
 
@@ -390,7 +393,9 @@ pub const JOURNAL_LIMIT_BYTES: u64 = 4 << 30;
 pub const JOURNAL_TIDY_BYTES: usize = 1 << 20;
 /// After this many bytes appended, room is won back even if the journal is never idle.
 pub const JOURNAL_TIDY_EVERY_BYTES: usize = 16 << 20;
-/// How long a disk without room is waited for before the daemon gives up.
+/// How often a disk without room is looked at, to see whether it has some again.
+pub const JOURNAL_ROOM_LOOK: u64 = SECOND;
+/// How long a disk without room is waited for, once the reserve is used up too, before the daemon gives up.
 pub const JOURNAL_ROOM_WAIT: u64 = 120 * SECOND;
 /// Connections at the agents' door.
 pub const SESSIONS_MAX: usize = 16 << 10;

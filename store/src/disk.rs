@@ -57,4 +57,20 @@ pub trait Disk {
 
     /// Makes names durable.
     fn sync_dir(&mut self) -> io::Result<()>;
+
+    /// Keeps `count` spare segments of `bytes` zeros, durable, for when there is no room to make one. An error for want of
+    /// room leaves those that are there. A disk that knows no spares has none.
+    fn keep_spares(&mut self, _count: usize, _bytes: usize) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// Like [`Disk::create`], out of a spare segment: it takes no room. `false` if there is none.
+    fn create_from_spare(&mut self, _segment: SegmentNumber, _bytes: usize) -> io::Result<bool> {
+        Ok(false)
+    }
+
+    /// Takes a spare segment away, so that something small finds room. `false` if there is none.
+    fn remove_spare(&mut self) -> io::Result<bool> {
+        Ok(false)
+    }
 }

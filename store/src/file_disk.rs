@@ -1,18 +1,19 @@
 //! The real disk: one folder that only its owner can enter, one file a segment, one process at a time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use proto::limits;
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FallocateFlags, FlockOperation, fallocate, flock};
 
 use crate::{Disk, SegmentNumber, StoreError};
 
 pub(crate) const LOCK_NAME: &str = "lock";
 const SUFFIX: &str = ".segment";
+const SPARE_SUFFIX: &str = ".spare";
 
 /// A folder of segments, locked until it is dropped.
 #[derive(Debug)]
@@ -20,6 +21,8 @@ pub struct FileDisk {
     folder: PathBuf,
     handle: File,
     files: BTreeMap<SegmentNumber, File>,
+    /// Spare segments that this run has made or looked at.
+    spares: BTreeSet<usize>,
     /// Held for its lock, which the operating system takes back when the process ends, however it ends.
     _lock: File,
 }
@@ -31,7 +34,9 @@ impl FileDisk {
         let handle = File::open(folder).map_err(|source| StoreError::Folder { source })?;
         let lock = new_file(&folder.join(LOCK_NAME)).map_err(|source| StoreError::Folder { source })?;
         match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Self { folder: folder.into(), handle, files: BTreeMap::new(), _lock: lock }),
+            Ok(()) => {
+                Ok(Self { folder: folder.into(), handle, files: BTreeMap::new(), spares: BTreeSet::new(), _lock: lock })
+            }
             Err(rustix::io::Errno::WOULDBLOCK) => Err(StoreError::Locked),
             Err(source) => Err(StoreError::Folder { source: source.into() }),
         }
@@ -39,6 +44,20 @@ impl FileDisk {
 
     fn path(&self, segment: SegmentNumber) -> PathBuf {
         path_of(&self.folder, segment)
+    }
+
+    fn spare(&self, number: usize) -> PathBuf {
+        self.folder.join(format!("{number}{SPARE_SUFFIX}"))
+    }
+
+    /// The spares that are there: of this run, or left by one before.
+    fn find_spares(&self) -> io::Result<Vec<usize>> {
+        let mut found = Vec::new();
+        for entry in std::fs::read_dir(&self.folder)? {
+            let name = entry?.file_name();
+            found.extend(name.to_str().and_then(|name| name.strip_suffix(SPARE_SUFFIX)?.parse::<usize>().ok()));
+        }
+        Ok(found)
     }
 
     fn file(&self, segment: SegmentNumber) -> io::Result<&File> {
@@ -55,12 +74,7 @@ impl Disk for FileDisk {
         let mut file = new_file(&self.path(segment))?;
         // Also when one is there: what a failed attempt left behind must not shine through.
         file.set_len(0)?;
-        let zeros = vec![0; limits::JOURNAL_BUFFER_BYTES.min(bytes)];
-        let mut left = bytes;
-        while let Some(part) = zeros.get(..left.min(zeros.len())).filter(|part| !part.is_empty()) {
-            file.write_all(part)?;
-            left -= part.len();
-        }
+        write_zeros(&mut file, bytes)?;
         file.sync_all()?;
         self.handle.sync_all()?;
         self.files.insert(segment, file);
@@ -94,6 +108,66 @@ impl Disk for FileDisk {
     fn sync_dir(&mut self) -> io::Result<()> {
         self.handle.sync_all()
     }
+
+    fn keep_spares(&mut self, count: usize, bytes: usize) -> io::Result<()> {
+        let missing: Vec<usize> = (0..count).filter(|number| !self.spares.contains(number)).collect();
+        for number in &missing {
+            let path = self.spare(*number);
+            if let Err(error) = make_spare(&path, bytes) {
+                // Half of one is of no use, and takes what little room there is.
+                drop(std::fs::remove_file(&path));
+                return Err(error);
+            }
+            self.spares.insert(*number);
+        }
+        if missing.is_empty() { Ok(()) } else { self.handle.sync_all() }
+    }
+
+    fn create_from_spare(&mut self, segment: SegmentNumber, bytes: usize) -> io::Result<bool> {
+        for number in self.find_spares()? {
+            let file = OpenOptions::new().read(true).write(true).open(self.spare(number))?;
+            self.spares.remove(&number);
+            // One that a crash left unfinished.
+            if file.metadata()?.len() != bytes as u64 {
+                continue;
+            }
+            file.sync_all()?;
+            std::fs::rename(self.spare(number), self.path(segment))?;
+            self.handle.sync_all()?;
+            self.files.insert(segment, file);
+            return Ok(true);
+        }
+        Ok(false)
+    }
+
+    fn remove_spare(&mut self) -> io::Result<bool> {
+        let Some(number) = self.find_spares()?.pop() else { return Ok(false) };
+        self.spares.remove(&number);
+        std::fs::remove_file(self.spare(number))?;
+        Ok(true)
+    }
+}
+
+/// Nothing is ever written to a spare, so one that is there holds zeros, however long it is.
+fn make_spare(path: &Path, bytes: usize) -> io::Result<()> {
+    let mut file = new_file(path)?;
+    match fallocate(&file, FallocateFlags::empty(), 0, bytes as u64) {
+        Ok(()) => {}
+        Err(rustix::io::Errno::OPNOTSUPP) => write_zeros(&mut file, bytes)?,
+        Err(error) => return Err(error.into()),
+    }
+    file.set_len(bytes as u64)?;
+    file.sync_all()
+}
+
+fn write_zeros(file: &mut File, bytes: usize) -> io::Result<()> {
+    let zeros = vec![0; limits::JOURNAL_BUFFER_BYTES.min(bytes)];
+    let mut left = bytes;
+    while let Some(part) = zeros.get(..left.min(zeros.len())).filter(|part| !part.is_empty()) {
+        file.write_all(part)?;
+        left -= part.len();
+    }
+    Ok(())
 }
 
 /// Where a segment lies.

@@ -129,6 +129,7 @@ impl<D: Disk> Store<D> {
             highest: 0,
             is_poisoned: false,
             victim: None,
+            lacks_spares: false,
         };
         let recovery = store.recover(&present, unfinished)?;
         Ok((store, recovery))
@@ -228,7 +229,7 @@ impl<D: Disk> Store<D> {
 
     /// Goes on in a segment that is not there yet.
     fn begin(&mut self, segment: SegmentNumber) -> Result<(), StoreError> {
-        self.disk.create(segment, self.segment_bytes).map_err(|source| self.poison("making a segment", source))?;
+        self.make_segment(segment)?;
         self.start(segment)?;
         self.synced = self.next_sequence.saturating_sub(1);
         self.note(Kind::Mark)?;

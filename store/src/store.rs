@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use proto::limits::{
     JOURNAL_BUFFER_BYTES, JOURNAL_ITEMS_MAX, JOURNAL_RECORD_HEADER_BYTES, JOURNAL_RESERVE_SEGMENTS,
-    JOURNAL_SEGMENT_BYTES, JOURNAL_SEGMENT_HEADER_BYTES,
+    JOURNAL_SEGMENT_BYTES, JOURNAL_SEGMENT_HEADER_BYTES, JOURNAL_SPARE_SEGMENTS,
 };
 
 use crate::ledger::Ledger;
@@ -51,6 +51,8 @@ pub struct Store<D> {
     pub(crate) is_poisoned: bool,
     /// The segment that is being emptied. It is finished before another is begun.
     pub(crate) victim: Option<SegmentNumber>,
+    /// A spare segment was used, or could not be made.
+    pub(crate) lacks_spares: bool,
 }
 
 /// Who asks for room. Each may go one segment further than the one before.
@@ -126,6 +128,38 @@ impl<D: Disk> Store<D> {
         self.segment_bytes as u64 * self.ledger.segments() as u64
     }
 
+    /// Whether something new should be begun. If not, all that is appended still finds room for a while: that of the
+    /// spare segments on a disk that is full, and that of as many below the limit. It is kept for ending what was begun.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        !self.lacks_spares && !self.is_near_limit()
+    }
+
+    /// As many segments as are spare are still free below the limit, or fewer.
+    pub(crate) fn is_near_limit(&self) -> bool {
+        let most = self.segments_max - JOURNAL_RESERVE_SEGMENTS;
+        self.ledger.segments() + JOURNAL_SPARE_SEGMENTS.min(most / 2) > most
+    }
+
+    /// Keeps segments in reserve for when the disk has no room for another one. If it has no room for them either, the
+    /// store goes on without, and a later call tries again; [`Store::has_room`] says which it is.
+    pub fn keep_spares(&mut self) -> Result<(), StoreError> {
+        self.check_poison()?;
+        let kept = self.disk.keep_spares(JOURNAL_SPARE_SEGMENTS, self.segment_bytes);
+        self.lacks_spares = kept.is_err();
+        match kept {
+            Err(source) if !is_full(&source) => Err(self.poison("making a spare segment", source)),
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
+    /// Gives a spare segment up, so that something small beside the store finds room. `false` if there is none.
+    pub fn give_up_spare(&mut self) -> Result<bool, StoreError> {
+        self.check_poison()?;
+        self.lacks_spares = true;
+        self.disk.remove_spare().map_err(|source| self.poison("removing a spare segment", source))
+    }
+
     /// Drops forgets of what is not there, and refuses numbers that do not grow.
     fn admit(&self, items: Vec<Item>) -> Result<(Vec<Item>, u64), StoreError> {
         let mut highest = self.highest;
@@ -188,20 +222,29 @@ impl<D: Disk> Store<D> {
         self.note(Kind::Seal)?;
         self.sync_active()?;
         let next = self.active.next();
-        if let Err(source) = self.disk.create(next, self.segment_bytes) {
-            if !matches!(source.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded) {
-                return Err(self.poison("making a segment", source));
-            }
-            // The next attempt makes it anew; until then it should not take what little room there is.
-            let removed = self.disk.remove(next).and_then(|()| self.disk.sync_dir());
-            return match removed {
-                Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
-                    Err(self.poison("removing a segment", source))
-                }
-                Ok(()) | Err(_) => Err(StoreError::NoSpace { source }),
-            };
-        }
+        self.make_segment(next)?;
         self.start(next)
+    }
+
+    /// Out of the disk's room, or of a spare segment if there is none.
+    pub(crate) fn make_segment(&mut self, segment: SegmentNumber) -> Result<(), StoreError> {
+        let Err(source) = self.disk.create(segment, self.segment_bytes) else { return Ok(()) };
+        if !is_full(&source) {
+            return Err(self.poison("making a segment", source));
+        }
+        // The next attempt makes it anew; until then it should not take what little room there is.
+        match self.disk.remove(segment).and_then(|()| self.disk.sync_dir()) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(self.poison("removing a segment", error));
+            }
+            Ok(()) | Err(_) => {}
+        }
+        self.lacks_spares = true;
+        match self.disk.create_from_spare(segment, self.segment_bytes) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(StoreError::NoSpace { source }),
+            Err(error) => Err(self.poison("using a spare segment", error)),
+        }
     }
 
     /// Heads a segment of zeros and makes it the active one.
@@ -278,4 +321,8 @@ impl<D: Disk> Store<D> {
     fn last(&self) -> AppendNumber {
         AppendNumber::new(self.next_sequence.saturating_sub(1))
     }
+}
+
+fn is_full(error: &std::io::Error) -> bool {
+    matches!(error.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded)
 }

@@ -50,7 +50,7 @@ impl<D: Disk> Store<D> {
     /// Close to the limit, a segment is worth emptying for so little that, when all together hold one segment's worth
     /// of dead bytes, one of them is chosen.
     fn choose(&self) -> Option<SegmentNumber> {
-        let is_close = self.ledger.segments() + JOURNAL_RESERVE_SEGMENTS >= self.segments_max;
+        let is_close = self.is_near_limit() || self.ledger.segments() + JOURNAL_RESERVE_SEGMENTS >= self.segments_max;
         let parts = if is_close { 2 * self.segments_max } else { 2 };
         // With the last segment in use there is room for what is left of the emptiest, not for any.
         let may_be_full = self.ledger.segments() < self.segments_max;

@@ -1,21 +1,24 @@
 //! What the journal's thread does, batch by batch: append, sync once, say so; load; win room back when there is time.
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mesh::{Change, TransactionNumber};
+use bytes::Bytes;
+use mesh::{Change, Mono, TransactionNumber, Wall};
 use proto::entry::{Entry, EntryNumber, Parts};
 use proto::limits;
 use store::{FileDisk, RecordNumber, Store, StoreError, Transaction};
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 
 use super::JournalAsk;
-use super::days::Days;
+use super::days::{Days, SealError};
 use crate::Failure;
-use crate::clock::Clock;
+use crate::clock::{Clock, duration};
 use crate::telemetry::counters::JournalCounters;
 
-/// Between two attempts to append to a disk that has no room.
+/// Between two attempts to append to a disk that has no room, not even in reserve.
 const ROOM_PAUSE: Duration = Duration::from_millis(200);
 
 /// The store and the keys of what lies in it.
@@ -33,6 +36,19 @@ pub(crate) struct Worker {
     appended: usize,
     has_garbage: bool,
     counters: Arc<JournalCounters>,
+    /// When a disk without room is looked at next.
+    next_look: Mono,
+}
+
+/// Whom the thread hears and tells.
+#[derive(Debug)]
+pub(super) struct Says {
+    pub(super) queue: mpsc::Receiver<JournalAsk>,
+    pub(super) synced: watch::Sender<TransactionNumber>,
+    pub(super) room: watch::Sender<bool>,
+    /// For waiting with an end.
+    pub(super) runtime: Handle,
+    pub(super) clock: Clock,
 }
 
 enum Next {
@@ -51,6 +67,7 @@ impl Worker {
             appended: 0,
             has_garbage: true,
             counters: Arc::default(),
+            next_look: Mono(0),
         }
     }
 
@@ -59,21 +76,19 @@ impl Worker {
     }
 
     /// Works until it is closed, until nobody can ask any more, or until the store fails.
-    pub(super) fn run(
-        mut self,
-        mut asks: mpsc::Receiver<JournalAsk>,
-        stored: &watch::Sender<TransactionNumber>,
-        clock: Clock,
-    ) -> Result<(), Failure> {
+    pub(super) fn run(mut self, says: &mut Says) -> Result<(), Failure> {
+        self.store.keep_spares().map_err(failed)?;
+        self.tell_room(says);
         self.measure();
+        let clock = says.clock;
         loop {
-            let Some(first) = self.wait(&mut asks)? else { return Ok(()) };
+            let Some(first) = self.wait(says)? else { return Ok(()) };
             let mut upto = self.unsynced.take();
-            let mut next = self.take(first, &mut upto, clock)?;
+            let mut next = self.take(first, &mut upto, says)?;
             for _ in 0..limits::JOURNAL_BATCH {
                 let Next::More = next else { break };
-                let Ok(ask) = asks.try_recv() else { break };
-                next = self.take(ask, &mut upto, clock)?;
+                let Ok(ask) = says.queue.try_recv() else { break };
+                next = self.take(ask, &mut upto, says)?;
             }
             let closing = matches!(next, Next::Close);
             if !self.has_promise && !closing && self.forgotten.len() < limits::JOURNAL_FORGETS_UNSYNCED {
@@ -81,7 +96,7 @@ impl Worker {
             } else if let Some(upto) = upto {
                 self.has_promise = false;
                 self.sync(clock)?;
-                stored.send_replace(upto);
+                says.synced.send_replace(upto);
                 self.settle(clock);
             }
             if let Next::Close = next {
@@ -90,6 +105,7 @@ impl Worker {
             if self.appended >= limits::JOURNAL_TIDY_EVERY_BYTES {
                 self.tidy()?;
             }
+            self.look_for_room(says)?;
         }
     }
 
@@ -108,22 +124,56 @@ impl Worker {
     }
 
     /// The next that is asked. Until then, room is won back step by step.
-    fn wait(&mut self, asks: &mut mpsc::Receiver<JournalAsk>) -> Result<Option<JournalAsk>, Failure> {
-        while self.has_garbage {
-            match asks.try_recv() {
-                Ok(ask) => return Ok(Some(ask)),
-                Err(mpsc::error::TryRecvError::Disconnected) => return Ok(None),
-                Err(mpsc::error::TryRecvError::Empty) => self.tidy()?,
+    fn wait(&mut self, says: &mut Says) -> Result<Option<JournalAsk>, Failure> {
+        loop {
+            while self.has_garbage {
+                match says.queue.try_recv() {
+                    Ok(ask) => return Ok(Some(ask)),
+                    Err(mpsc::error::TryRecvError::Disconnected) => return Ok(None),
+                    Err(mpsc::error::TryRecvError::Empty) => self.tidy()?,
+                }
+            }
+            if self.store.has_room() && *says.room.borrow() {
+                return Ok(says.queue.blocking_recv());
+            }
+            let pause = duration(limits::JOURNAL_ROOM_LOOK);
+            let next = says.runtime.block_on(async { tokio::time::timeout(pause, says.queue.recv()).await });
+            match next {
+                Ok(ask) => return Ok(ask),
+                Err(_) => self.look_for_room(says)?,
             }
         }
-        Ok(asks.blocking_recv())
     }
 
-    fn take(&mut self, ask: JournalAsk, upto: &mut Option<TransactionNumber>, clock: Clock) -> Result<Next, Failure> {
+    /// Now and then while there is none: wins back what can be won, and fills the reserve up again.
+    fn look_for_room(&mut self, says: &Says) -> Result<(), Failure> {
+        let now = says.clock.now().mono;
+        if !self.store.has_room() && now >= self.next_look {
+            self.next_look = now.after(limits::JOURNAL_ROOM_LOOK);
+            self.has_garbage = true;
+            self.store.keep_spares().map_err(failed)?;
+        }
+        self.tell_room(says);
+        Ok(())
+    }
+
+    fn tell_room(&self, says: &Says) {
+        let has_room = self.store.has_room();
+        if !says.room.send_if_modified(|told| std::mem::replace(told, has_room) != has_room) {
+            return;
+        }
+        if has_room {
+            tracing::info!("there is room again; new messages are taken");
+        } else {
+            tracing::warn!("there is no room for more; new messages are refused, and what was begun is ended");
+        }
+    }
+
+    fn take(&mut self, ask: JournalAsk, upto: &mut Option<TransactionNumber>, says: &Says) -> Result<Next, Failure> {
         match ask {
             JournalAsk::Append(transactions) => {
                 for (number, changes) in transactions {
-                    self.append(changes, clock)?;
+                    self.append(changes, says)?;
                     self.counters.transactions.add(1);
                     *upto = Some(number);
                 }
@@ -137,14 +187,14 @@ impl Worker {
         Ok(Next::More)
     }
 
-    fn append(&mut self, changes: Vec<Change>, clock: Clock) -> Result<(), Failure> {
-        let wall = clock.now().wall;
+    fn append(&mut self, changes: Vec<Change>, says: &Says) -> Result<(), Failure> {
+        let wall = says.clock.now().wall;
         let mut transaction = Transaction::new();
         for change in changes {
             match change {
                 Change::Put(entry, body) => {
                     let number = entry.get();
-                    let sealed = self.days.seal(number, &body, wall).map_err(failed)?;
+                    let sealed = self.seal(number, &body, wall, says)?;
                     self.appended += sealed.len();
                     self.counters.appended_bytes.add(sealed.len() as u64);
                     self.has_promise = true;
@@ -156,11 +206,35 @@ impl Worker {
                 }
             }
         }
-        self.append_when_there_is_room(&transaction, clock)
+        self.append_when_there_is_room(&transaction, says)
     }
 
-    /// What does not fit waits: transactions keep their order, so nothing behind it could be promised either.
-    fn append_when_there_is_room(&mut self, transaction: &Transaction, clock: Clock) -> Result<(), Failure> {
+    /// The first entry of a day needs a key of its own on the disk, for which a full one has to give up a reserve.
+    fn seal(&mut self, number: u64, body: &[u8], wall: Wall, says: &Says) -> Result<Bytes, Failure> {
+        let give_up = says.clock.now().mono.after(limits::JOURNAL_ROOM_WAIT);
+        loop {
+            match self.days.seal(number, body, wall) {
+                Err(SealError::Key(error))
+                    if matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) =>
+                {
+                    if self.store.give_up_spare().map_err(failed)? {
+                        continue;
+                    }
+                    if says.clock.now().mono >= give_up {
+                        return Err(failed(error));
+                    }
+                    self.tell_room(says);
+                    std::thread::sleep(ROOM_PAUSE);
+                }
+                sealed => return sealed.map_err(failed),
+            }
+        }
+    }
+
+    /// What does not fit, not even into the reserve, waits: transactions keep their order, so nothing behind it could
+    /// be promised either.
+    fn append_when_there_is_room(&mut self, transaction: &Transaction, says: &Says) -> Result<(), Failure> {
+        let clock = says.clock;
         let give_up = clock.now().mono.after(limits::JOURNAL_ROOM_WAIT);
         let (mut has_waited, mut was_told) = (false, false);
         loop {
@@ -184,6 +258,7 @@ impl Worker {
             if clock.now().mono >= give_up {
                 return Err(failed(error));
             }
+            self.tell_room(says);
             if !was_told {
                 tracing::warn!(%error, "the journal waits for room; nothing is lost and nothing new is promised");
                 was_told = true;

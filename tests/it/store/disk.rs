@@ -21,6 +21,7 @@ struct State {
     operations: u64,
     fault: Option<Fault>,
     fired: bool,
+    spares: usize,
 }
 
 #[derive(Clone, Default, PartialEq, Debug)]
@@ -194,6 +195,23 @@ impl Disk for FakeDisk {
         let bytes = if dies { bytes / 3 } else { bytes };
         state.files.insert(segment, FakeFile { now: vec![0; bytes], ..FakeFile::default() });
         if dies { Err(io::Error::other("died")) } else { Ok(()) }
+    }
+
+    fn keep_spares(&mut self, count: usize, _: usize) -> io::Result<()> {
+        let mut state = self.state();
+        if state.fault == Some(Fault::NoSpace) && state.spares < count {
+            return Err(ErrorKind::StorageFull.into());
+        }
+        state.spares = count;
+        Ok(())
+    }
+
+    fn create_from_spare(&mut self, segment: SegmentNumber, bytes: usize) -> io::Result<bool> {
+        let mut state = self.state();
+        let Some(left) = state.spares.checked_sub(1) else { return Ok(false) };
+        state.spares = left;
+        state.files.insert(segment, FakeFile { now: vec![0; bytes], ..FakeFile::default() });
+        Ok(true)
     }
 
     fn open(&mut self, segment: SegmentNumber) -> io::Result<usize> {

@@ -2,7 +2,7 @@
 
 use store::{Store, StoreError, Transaction};
 
-use super::disk::{Chance, FakeDisk};
+use super::disk::{Chance, FakeDisk, Fault};
 use super::{body, forget, number, open, options, put, tidy_all};
 
 /// Puts until the store says that it is full. Gives how many there are.
@@ -64,6 +64,58 @@ fn a_full_store_can_be_emptied_whatever_the_records_and_the_order() {
             }
         }
     }
+}
+
+#[test]
+fn a_store_says_that_it_is_nearly_full_while_there_is_room_to_end_what_was_begun() {
+    for segments in [6, 16] {
+        let disk = FakeDisk::new();
+        let (mut store, _) = Store::open(disk, &options(segments)).expect("it opens");
+        let mut count = 0;
+        while store.has_room() {
+            count += 1;
+            put(&mut store, count, &body(count, 1000));
+        }
+        assert!(count > 5, "there was room for {count}");
+        // Each end writes something of its own before what it ends is forgotten.
+        let mut ends = 0;
+        for at in 1..=count {
+            let end = number(count + at);
+            let both = Transaction::new().put(end, body(at, 300)).forget(number(at));
+            ends += u64::from(store.append(both).is_ok());
+        }
+        assert_eq!(ends, count, "not all that was begun could be ended");
+        for at in 1..=count {
+            forget_patiently(&mut store, count + at);
+        }
+        tidy_all(&mut store);
+        assert!(store.has_room(), "it is empty");
+    }
+}
+
+#[test]
+fn a_full_disk_gives_up_its_spare_segments_one_by_one_and_makes_them_anew_when_there_is_room() {
+    let disk = FakeDisk::new();
+    let (mut store, _) = open(disk.clone());
+    store.keep_spares().expect("there is room");
+    disk.fail(Fault::NoSpace);
+    let mut count = 0;
+    while store.append(Transaction::new().put(number(count + 1), body(count + 1, 1000))).is_ok() {
+        count += 1;
+        store.sync().expect("it syncs");
+        assert_eq!(store.has_room(), disk.segments().len() == 1, "with the first spare in use nothing new is begun");
+    }
+    assert_eq!(disk.segments().len(), 1 + proto::limits::JOURNAL_SPARE_SEGMENTS);
+    store.keep_spares().expect("a full disk is no failure");
+    assert!(!store.has_room());
+    disk.mend();
+    store.keep_spares().expect("there is room");
+    assert!(store.has_room());
+    drop(store);
+    disk.crash(5);
+    let (store, recovery) = open(disk);
+    assert_eq!(recovery.records.len() as u64, count, "what went into a spare segment is as durable");
+    assert_eq!(store.load(number(count)).expect("it lives"), body(count, 1000));
 }
 
 #[test]
