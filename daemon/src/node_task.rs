@@ -42,9 +42,7 @@ pub(crate) struct Work {
     /// Transactions that go to the journal together.
     transactions: Vec<(TransactionNumber, Vec<Change>)>,
     /// Peers whose clock is far from ours.
-    pub(crate) apart: BTreeMap<NodeId, u64>,
-    /// The journal has no room for anything new.
-    pub(crate) lacks_room: bool,
+    apart: BTreeMap<NodeId, u64>,
     has_stopped: bool,
     /// The note that the journal was put back is still there.
     is_restored: bool,
@@ -88,7 +86,6 @@ impl NodeTask {
                 changed = self.room.changed() => {
                     changed.map_err(|_| Failure::Task("journal"))?;
                     let has_room = *self.room.borrow_and_update();
-                    self.work.lacks_room = !has_room;
                     self.work.facts.push_back(Input::Disk { has_room });
                 }
                 count = self.asks.recv_many(&mut asks, limits::NODE_BATCH) => {

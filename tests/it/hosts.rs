@@ -2,18 +2,22 @@
 
 mod backup;
 mod closed;
+mod disk;
 mod errors;
 mod forged;
 mod fsck;
 mod hostile;
 mod kill;
 mod kill3;
+mod machine;
 mod metrics;
 mod net;
 mod operate;
+mod power;
 mod replay;
 mod restore;
 mod scale;
 mod secrets;
 mod terminal;
+mod traffic;
 mod two;

@@ -276,6 +276,17 @@ impl Host {
         until("the daemon stops", Duration::from_secs(10), || child.try_wait().expect("a child"))
     }
 
+    /// Waits until it has ended by itself.
+    ///
+    /// # Panics
+    /// If it does not within half a minute.
+    pub fn ended(&mut self) -> ExitStatus {
+        let child = self.child.as_mut().expect("it runs");
+        let status = until("the daemon ends", Duration::from_secs(30), || child.try_wait().expect("a child"));
+        self.child = None;
+        status
+    }
+
     /// The process.
     #[must_use]
     pub fn process(&self) -> Option<u32> {

@@ -8,6 +8,7 @@ pub mod agents;
 pub mod clock;
 pub mod fixture;
 pub mod forge;
+pub mod fuse;
 pub mod hex;
 pub mod hostile;
 pub mod hosts;
