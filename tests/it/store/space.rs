@@ -81,7 +81,7 @@ fn a_store_says_that_it_is_nearly_full_while_there_is_room_to_end_what_was_begun
         let mut ends = 0;
         for at in 1..=count {
             let end = number(count + at);
-            let both = Transaction::new().put(end, body(at, 300)).forget(number(at));
+            let both = Transaction::new().put(end, body(at, 100)).forget(number(at));
             ends += u64::from(store.append(both).is_ok());
         }
         assert_eq!(ends, count, "not all that was begun could be ended");
