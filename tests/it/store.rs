@@ -1,7 +1,10 @@
 //! The journal: what was synced is there after any crash, what was forgotten stays away, damage costs what it hit.
 
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::time::Duration;
 
+use referee::hosts::until;
 use store::{Disk, FileDisk, Options, RecordNumber, Recovery, SegmentNumber, Store, StoreError, Transaction};
 
 use disk::FakeDisk;
@@ -21,6 +24,14 @@ fn options(segments: u64) -> Options {
 
 fn open<D: Disk>(disk: D) -> (Store<D>, Recovery) {
     Store::open(disk, &options(16)).expect("the store opens")
+}
+
+/// Other tests of this process start daemons meanwhile; a child holds all our locks between its fork and its exec.
+fn file_disk(folder: &Path) -> FileDisk {
+    until("the lock is free", Duration::from_secs(10), || match FileDisk::open(folder) {
+        Err(StoreError::Locked) => None,
+        opened => Some(opened.expect("a disk")),
+    })
 }
 
 fn number(number: u64) -> RecordNumber {
@@ -52,7 +63,7 @@ fn expect_error<D: std::fmt::Debug>(result: Result<(Store<D>, Recovery), StoreEr
 fn what_was_synced_survives_a_reopen_of_real_files() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("journal");
-    let open = || open(FileDisk::open(&path).expect("a disk"));
+    let open = || open(file_disk(&path));
     let (mut store, recovery) = open();
     assert!(recovery.born && recovery.clean && recovery.records.is_empty());
     for at in 1..=100 {
@@ -85,7 +96,7 @@ fn its_folder_and_files_are_open_to_their_owner_alone() {
     let path = folder.path().join("journal");
     std::fs::create_dir(&path).expect("made by someone careless");
     std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).expect("a mode");
-    let (store, _) = open(FileDisk::open(&path).expect("a disk"));
+    let (store, _) = open(file_disk(&path));
     let mode = |path| std::fs::metadata(path).expect("it is there").permissions().mode() & 0o7777;
     assert_eq!(mode(path.clone()), 0o700);
     let mut files = 0;
@@ -100,10 +111,10 @@ fn its_folder_and_files_are_open_to_their_owner_alone() {
 #[test]
 fn a_store_opens_once_at_a_time() {
     let folder = tempfile::tempdir().expect("a folder");
-    let first = FileDisk::open(folder.path()).expect("a disk");
+    let first = file_disk(folder.path());
     assert!(matches!(FileDisk::open(folder.path()), Err(StoreError::Locked)));
     drop(first);
-    FileDisk::open(folder.path()).expect("it is free again");
+    file_disk(folder.path());
 }
 
 #[test]

@@ -6,10 +6,10 @@ use std::path::Path;
 use store::record::{self, Binding, Numbers};
 use store::scan;
 use store::transaction::Item;
-use store::{Disk, FileDisk, Harm, Recovery, SegmentNumber, Store, StoreError, Transaction};
+use store::{Disk, Harm, Recovery, SegmentNumber, Store, StoreError, Transaction};
 
 use super::disk::{Chance, FakeDisk};
-use super::{SEGMENT_BYTES, body, forget, number, open, put};
+use super::{SEGMENT_BYTES, body, file_disk, forget, number, open, put};
 
 const FLIPS: usize = 200;
 const TRUNCATIONS: usize = 200;
@@ -99,7 +99,7 @@ fn one_flipped_byte_costs_at_most_the_record_it_hit() {
 #[test]
 fn one_flipped_byte_in_real_files_costs_at_most_the_record_it_hit() {
     let folder = tempfile::tempdir().expect("a folder");
-    let (mut store, _) = open(FileDisk::open(folder.path()).expect("a disk"));
+    let (mut store, _) = open(file_disk(folder.path()));
     let held = fill(&mut store);
     drop(store);
     let files = files(folder.path());
@@ -111,7 +111,7 @@ fn one_flipped_byte_in_real_files_costs_at_most_the_record_it_hit() {
         changed[at] ^= 1 << chance.below(8);
         restore(folder.path(), &files);
         std::fs::write(folder.path().join(name), changed).expect("a file");
-        let (store, recovery) = open(FileDisk::open(folder.path()).expect("a disk"));
+        let (store, recovery) = open(file_disk(folder.path()));
         check_flip(&store, &recovery, &held, &format!("{name}, byte {at}"));
     }
 }
@@ -162,7 +162,7 @@ fn a_truncated_segment_loses_what_was_cut_and_nothing_else() {
 #[test]
 fn a_truncated_file_loses_what_was_cut_and_nothing_else() {
     let folder = tempfile::tempdir().expect("a folder");
-    let (mut store, _) = open(FileDisk::open(folder.path()).expect("a disk"));
+    let (mut store, _) = open(file_disk(folder.path()));
     let held = fill(&mut store);
     store.close().expect("it closes");
     let files = files(folder.path());
@@ -173,7 +173,7 @@ fn a_truncated_file_loses_what_was_cut_and_nothing_else() {
         let cut = 64 + chance.index(SEGMENT_BYTES - 64);
         restore(folder.path(), &files);
         std::fs::write(folder.path().join(name), &bytes[..cut]).expect("a file");
-        let opened = open(FileDisk::open(folder.path()).expect("a disk"));
+        let opened = open(file_disk(folder.path()));
         check_cut(opened, bytes, SegmentNumber::new(number), cut, &held);
     }
 }
