@@ -10,8 +10,8 @@ use std::thread;
 use mesh::Rule;
 use sim::{BY_HAND, Report, Shape, Tally, hunt, live};
 
-/// Lives by default.
-const SEEDS: u64 = 2000;
+/// Lives by default, of some 3,000 events each.
+const SEEDS: u64 = 10_000;
 /// One in so many is lived twice.
 const TWICE: u64 = 10;
 const THREADS: u64 = 2;
@@ -77,25 +77,28 @@ fn in_words(report: &Report) -> String {
 fn assert_tried(all: &[Tally]) {
     let sum = |of: fn(&Tally) -> u64| all.iter().map(of).sum::<u64>();
     let counts = [
-        ("accepted", sum(|t| t.accepted), 50_000),
-        ("handled", sum(|t| t.handled), 50_000),
-        ("ended", sum(|t| t.ended), 20_000),
-        ("marked", sum(|t| t.marked), 5000),
-        ("renumbered", sum(|t| t.renumbered), 100),
-        ("once", sum(|t| t.once), 5000),
-        ("unfit", sum(|t| t.unfit), 300),
-        ("crashes", sum(|t| t.crashes), 2000),
-        ("kills", sum(|t| t.kills), 1000),
-        ("stops", sum(|t| t.stops), 1000),
-        ("stores lost", sum(|t| t.stores_lost), 200),
-        ("rollbacks", sum(|t| t.rollbacks), 500),
-        ("take-overs", sum(|t| t.takeovers), 1000),
-        ("strangers", sum(|t| t.strangers), 200),
-        ("rots", sum(|t| t.rots), 50),
-        ("unreadable", sum(|t| t.unreadable), 5),
-        ("cuts", sum(|t| t.cuts), 1000),
-        ("old prekeys", sum(|t| t.old_prekeys), 5000),
-        ("late frames", sum(|t| t.late_frames), 2000),
+        ("accepted", sum(|t| t.accepted), 250_000),
+        ("handled", sum(|t| t.handled), 250_000),
+        ("ended", sum(|t| t.ended), 100_000),
+        ("marked", sum(|t| t.marked), 20_000),
+        ("renumbered", sum(|t| t.renumbered), 400),
+        ("once", sum(|t| t.once), 20_000),
+        ("unfit", sum(|t| t.unfit), 1200),
+        ("crashes", sum(|t| t.crashes), 8000),
+        ("kills", sum(|t| t.kills), 4000),
+        ("stops", sum(|t| t.stops), 4000),
+        ("stores lost", sum(|t| t.stores_lost), 800),
+        ("rollbacks", sum(|t| t.rollbacks), 2000),
+        ("take-overs", sum(|t| t.takeovers), 4000),
+        ("strangers", sum(|t| t.strangers), 800),
+        ("rots", sum(|t| t.rots), 200),
+        ("unreadable", sum(|t| t.unreadable), 20),
+        ("cuts", sum(|t| t.cuts), 4000),
+        ("old prekeys", sum(|t| t.old_prekeys), 10_000),
+        ("late frames", sum(|t| t.late_frames), 8000),
+        ("dead letters", sum(|t| t.dead), 5000),
+        ("jumps of a clock", sum(|t| t.jumps), 2000),
+        ("full disks", sum(|t| t.full), 1000),
     ];
     for (what, count, least) in counts {
         assert!(count >= least, "{what}: {count} only, of {counts:?}");

@@ -71,8 +71,10 @@ impl Model {
             together.marks.insert(pair_of_mark(mark));
         } else if let Entry::Dead { dead, .. } = &entry {
             together.dead.insert(Key::of(&dead.letter));
+            self.tally.dead += 1;
         } else if let (Entry::Died { .. }, Some(key)) = (&entry, key) {
             together.dead.insert(key);
+            self.tally.dead += 1;
         }
         if let Entry::Stub(stub) = &entry {
             self.judge_stubs(node, stub);
