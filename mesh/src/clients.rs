@@ -2,7 +2,7 @@
 //! user takes over, and what the older client held is void.
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 
 use proto::control::{Attach, AttachReply, ControlBody};
@@ -32,6 +32,8 @@ pub(crate) struct Client {
     agents: BTreeSet<AgentId>,
     room: u32,
     room_bytes: u64,
+    /// What was said in each delivery that is not written to its socket yet, the oldest first.
+    unwritten: VecDeque<u64>,
     /// What it was given so far, and what it will take in all: messages and bytes. Who says nothing takes what comes.
     given: (u64, u64),
     credit: Option<(u64, u64)>,
@@ -91,6 +93,7 @@ impl Clients {
         }
         client.room -= 1;
         client.room_bytes = client.room_bytes.saturating_sub(bytes);
+        client.unwritten.push_back(bytes);
         client.given = (client.given.0 + 1, client.given.1.saturating_add(bytes + HEADER_BYTES as u64));
         true
     }
@@ -151,6 +154,7 @@ impl Node {
             agents: BTreeSet::new(),
             room: CLIENT_ROOM_DELIVERIES,
             room_bytes: CLIENT_ROOM_BYTES,
+            unwritten: VecDeque::new(),
             given: (0, 0),
             credit: None,
         };
@@ -173,10 +177,15 @@ impl Node {
         }
     }
 
+    /// That many deliveries were written, and so many bytes of payload.
     pub(crate) fn client_room(&mut self, client: ClientId, deliveries: u32, bytes: u64, step: &mut Step<'_>) {
         let Some(known) = self.clients.all.get_mut(&client) else { return };
+        let written = known.unwritten.len().min(deliveries as usize);
+        let said: u64 = known.unwritten.drain(..written).sum();
         known.room = known.room.saturating_add(deliveries).min(CLIENT_ROOM_DELIVERIES);
-        known.room_bytes = known.room_bytes.saturating_add(bytes).min(CLIENT_ROOM_BYTES);
+        known.room_bytes = known.room_bytes.saturating_add(said).min(CLIENT_ROOM_BYTES);
+        // A payload also holds what was proved. Credit counts what the client sees, or the two would drift apart.
+        known.given.1 = known.given.1.saturating_add(bytes).saturating_sub(said);
         self.pump_client(client, step);
     }
 
