@@ -2,6 +2,7 @@
 //! kernel says so, and nothing about what agents say to each other.
 
 mod compose;
+mod credit;
 mod door;
 mod session;
 

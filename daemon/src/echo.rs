@@ -76,7 +76,7 @@ impl Echo {
         for said in batch.drain(..) {
             match said {
                 ToClient::Frame(outgoing, IsDelivery(is_delivery)) => {
-                    heard.note(&outgoing, is_delivery);
+                    heard.note(limits::HEADER_BYTES + outgoing.bytes, is_delivery);
                     if let Some(parts) = loaded.parts(&self.shared, &outgoing).await {
                         self.hear(&outgoing, &parts).await;
                     }

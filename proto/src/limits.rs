@@ -410,6 +410,10 @@ pub const SESSION_QUEUE: usize = 4096;
 pub const SESSION_ANSWER_BYTES: usize = 4 << 20;
 /// Bytes of entries that the journal gives out at a time; one entry is always given.
 pub const JOURNAL_LOAD_BYTES: usize = 1 << 20;
+/// Frames that a client may send beyond those that were passed on to the node, if it speaks of credit.
+pub const SESSION_CREDIT_MESSAGES: u64 = 1024;
+/// Their bytes.
+pub const SESSION_CREDIT_BYTES: u64 = 16 << 20;
 /// Bytes that are asked of a socket or a stream at once, and written at once where they are many small frames.
 pub const PIPE_BYTES: usize = 64 << 10;
 /// A frame up to this long is small: it travels behind others on one stream, and is buffered without asking.

@@ -2,7 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 use mesh::Outgoing;
-use proto::control::ErrorBody;
+use proto::control::{ErrorBody, subject};
 use proto::entry::Parts;
 use proto::metadata::MetadataDraft;
 use proto::{
@@ -10,6 +10,7 @@ use proto::{
     Shape, limits,
 };
 
+use super::credit::Amount;
 use crate::shared::Shared;
 
 /// Appends a frame. If it would be refused by whoever reads it, nothing is appended.
@@ -74,6 +75,20 @@ pub(crate) const fn content_type_of_answer(asked: ContentType) -> ContentType {
             ContentType::MessagePack
         }
     }
+}
+
+/// How much the daemon will take in all on this connection. It is about no agent.
+pub(super) fn credit_frame(shared: &Shared, told: Amount) -> Option<Bytes> {
+    let draft = draft(shared, MessageType::Request, Shape::Once, MessageId::new(told.frames), AgentId::ZERO);
+    let metadata = MetadataDraft {
+        subject: Some(subject::CREDIT),
+        credit_messages: Some(told.frames),
+        credit_bytes: Some(told.bytes),
+        ..MetadataDraft::default()
+    };
+    let mut out = BytesMut::new();
+    append(&mut out, &draft, &metadata, &[]).ok()?;
+    Some(out.freeze())
 }
 
 fn draft(shared: &Shared, message_type: MessageType, shape: Shape, id: MessageId, destination: AgentId) -> Draft {

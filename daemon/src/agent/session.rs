@@ -12,11 +12,14 @@ use proto::{
     AgentId, Boundary, Content, ContentType, DoorEvent, ErrorCode, Frame, Header, HeaderError, MessageId, Refusal,
     limits,
 };
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::net::unix::{ReadHalf, WriteHalf};
 use tokio::sync::{Notify, Semaphore, mpsc};
 
+use super::compose::credit_frame;
+use super::credit::{Amount, Credit};
 use super::{compose, error_frame};
 use crate::clock::duration;
 use crate::load::load;
@@ -66,6 +69,7 @@ pub(super) async fn run(shared: Arc<Shared>, mut stream: UnixStream, user: User,
         arrived: BytesMut::new(),
         is_busy: false,
         to_writer: frames,
+        credit: Credit::default(),
     };
     let mut writer = Writer { shared: &shared, client, write, queue, out: BytesMut::new() };
     {
@@ -113,6 +117,7 @@ struct Reader<'a> {
     /// The last read filled the buffer.
     is_busy: bool,
     to_writer: mpsc::Sender<ToClient>,
+    credit: Credit,
 }
 
 impl Reader<'_> {
@@ -190,6 +195,13 @@ impl Reader<'_> {
 
     async fn take(&mut self, frame: Frame, room: Option<Room>) {
         tracing::trace!(client = self.client.0, frame = ?frame, "up");
+        self.credit.note(frame.header());
+        self.pass_on(frame, room).await;
+        let more = self.credit.renew();
+        self.tell_credit(more).await;
+    }
+
+    async fn pass_on(&mut self, frame: Frame, room: Option<Room>) {
         let header = *frame.header();
         let plain = frame.into_plain().ok_or(Refusal::Shape);
         // A copy, so that a message that is kept does not keep the whole buffer with it.
@@ -198,15 +210,36 @@ impl Reader<'_> {
             Ok(content) => Box::new(content),
             Err(refusal) => return self.refuse(&header, refusal).await,
         };
+        // Frames of streams are not carried yet.
+        let Some(event) = DoorEvent::of(&content) else { return self.refuse(&header, Refusal::Shape).await };
+        let first = self.credit.begin(event, &content);
+        self.tell_credit(first).await;
         let client = self.client;
-        match DoorEvent::of(&content) {
-            Some(DoorEvent::Question) if !mesh::is_for_the_core(&content) => {
-                let turn = self.turns.take_all().await;
-                drop(self.shared.to_node.send(Ask::Question { client, content, turn }).await);
-            }
-            Some(_) => self.shared.tell_with(Input::ClientSaid { client, content }, room, &self.turns).await,
-            // Frames of streams, which are not carried yet.
-            None => self.refuse(&header, Refusal::Shape).await,
+        if event == DoorEvent::Question && !mesh::is_for_the_core(&content) {
+            let turn = self.turns.take_all().await;
+            drop(self.shared.to_node.send(Ask::Question { client, content, turn }).await);
+            return;
+        }
+        let turn = self.turns.take().await;
+        if event == DoorEvent::Attach && self.has_hung_up() {
+            tracing::debug!(client = client.0, "a client that is gone does not attach");
+            return;
+        }
+        drop(self.shared.to_node.send(Ask::Fact(Input::ClientSaid { client, content }, room, Some(turn))).await);
+    }
+
+    /// Whether nobody is at the other end any more. What a process wrote before it was killed may be read after another
+    /// one has attached in its place, and must not take the name from it.
+    fn has_hung_up(&self) -> bool {
+        let stream: &UnixStream = self.read.as_ref();
+        let mut asked = [PollFd::new(stream, PollFlags::empty())];
+        let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+        poll(&mut asked, Some(&at_once)).is_ok() && asked.iter().any(|asked| asked.revents().contains(PollFlags::HUP))
+    }
+
+    async fn tell_credit(&self, told: Option<Amount>) {
+        if let Some(frame) = told.and_then(|told| credit_frame(self.shared, told)) {
+            drop(self.to_writer.send(ToClient::Made(frame, Held::default())).await);
         }
     }
 
@@ -275,10 +308,11 @@ impl Writer<'_> {
             for said in batch.drain(..) {
                 match said {
                     ToClient::Frame(outgoing, IsDelivery(is_delivery)) => {
-                        written.note(&outgoing, is_delivery);
+                        let begin = self.out.len();
                         if let Some(parts) = loaded.parts(self.shared, &outgoing).await {
                             self.compose(&outgoing, &parts);
                         }
+                        written.note(self.out.len() - begin, is_delivery);
                     }
                     ToClient::Made(frame, _held) => self.out.extend_from_slice(&frame),
                     ToClient::Goodbye => is_last = true,
@@ -320,7 +354,7 @@ impl Writer<'_> {
     }
 }
 
-/// Deliveries whose room goes back to the node once they are written.
+/// Deliveries whose room goes back to the node once they are written, and the bytes of their payloads.
 #[derive(Default)]
 pub(crate) struct Written {
     pub(crate) deliveries: u32,
@@ -328,10 +362,11 @@ pub(crate) struct Written {
 }
 
 impl Written {
-    pub(crate) fn note(&mut self, outgoing: &Outgoing, is_delivery: bool) {
+    /// Notes a frame of that many bytes; of one that could not be made there are none.
+    pub(crate) const fn note(&mut self, frame: usize, is_delivery: bool) {
         if is_delivery {
             self.deliveries += 1;
-            self.bytes += outgoing.bytes as u64;
+            self.bytes += frame.saturating_sub(limits::HEADER_BYTES) as u64;
         }
     }
 }
