@@ -46,8 +46,13 @@ pub(crate) struct Handshake {
 }
 
 impl Handshake {
-    /// Writes a frame and waits for its answer. Whatever else comes meanwhile is dropped: nothing was asked for yet.
-    pub(crate) async fn exchange(&mut self, mut out: BytesMut, id: MessageId) -> Result<Content, ClientError> {
+    /// Writes a frame and waits for its answer. Beside credit nothing else counts: nothing was asked for yet.
+    pub(crate) async fn exchange(
+        &mut self,
+        shared: &Shared,
+        mut out: BytesMut,
+        id: MessageId,
+    ) -> Result<Content, ClientError> {
         while !out.is_empty() {
             self.socket.writable().await?;
             match self.socket.try_write(&out) {
@@ -60,10 +65,15 @@ impl Handshake {
             let frame = self.next_frame().await?;
             let (header, plain) = frame.into_plain().ok_or(ClientError::Protocol { what: "sealed" })?;
             let content = Content::read(&header, plain)?;
+            let event = DoorEvent::of(&content);
+            if event == Some(DoorEvent::Credit) {
+                shared.lock().allow(&content);
+                continue;
+            }
             if content.header.id() != id {
                 continue;
             }
-            return match DoorEvent::of(&content) {
+            return match event {
                 Some(DoorEvent::Refused) => Err(content.error()?.into()),
                 _ => Ok(content),
             };
@@ -122,6 +132,7 @@ impl Connection {
         state.epoch += 1;
         state.socket = Some(socket.clone());
         state.link = Link::Up;
+        state.say_credit();
         let resubmitted = state.submit_again();
         state.flush();
         drop(state);
@@ -167,22 +178,14 @@ impl Connection {
                 self.farewell().await;
                 return Ok(());
             }
-            if wish.read && self.read()? {
+            if self.read()? {
                 rounds += 1;
                 if rounds % ROUNDS_IN_A_ROW == 0 {
                     tokio::task::yield_now().await;
                 }
                 continue;
             }
-            let interest = match (wish.read, wish.write) {
-                (true, true) => Interest::READABLE | Interest::WRITABLE,
-                (true, false) => Interest::READABLE,
-                (false, true) => Interest::WRITABLE,
-                (false, false) => {
-                    self.shared.poke.notified().await;
-                    continue;
-                }
-            };
+            let interest = if wish.write { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE };
             tokio::select! {
                 ready = self.socket.ready(interest) => drop(ready?),
                 () = self.shared.poke.notified() => {}
@@ -198,8 +201,7 @@ impl Connection {
         if state.is_broken {
             return Err(ClientError::Disconnected);
         }
-        let wish =
-            Wish { write: !is_gone, read: !state.is_inbox_full() || state.is_waited_for(), closing: state.closing };
+        let wish = Wish { write: !is_gone, closing: state.closing };
         let has_room = had >= limits::LIBRARY_OUT_BYTES_MAX && state.out.len() < limits::LIBRARY_OUT_BYTES_MAX;
         drop(state);
         if has_room {
@@ -240,6 +242,7 @@ impl Connection {
                 Err(HeaderError::Refused(refusal)) => return Err(refusal.into()),
             }
         }
+        state.say_credit();
         drop(state);
         for _ in 0..arrivals {
             self.shared.arrivals.notify_one();
@@ -252,6 +255,11 @@ impl Connection {
         match state.take(frame, now) {
             Taken::Done => Some(0),
             Taken::Arrived => Some(1),
+            Taken::Credit => {
+                state.go_on();
+                self.shared.turn.notify_waiters();
+                Some(0)
+            }
             Taken::Over => None,
             Taken::Dropped { comes_again } => {
                 let _ = self.shared.events.send(Event::Dropped { comes_again });
@@ -280,7 +288,6 @@ impl Connection {
 
 /// What the connection waits for.
 struct Wish {
-    read: bool,
     write: bool,
     closing: bool,
 }

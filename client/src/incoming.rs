@@ -6,9 +6,10 @@ use proto::{Content, DoorEvent, ErrorCode, Frame, MessageId, MessageType, Receip
 use tokio::time::Instant;
 
 use crate::ClientError;
+use crate::credit::Amount;
 use crate::letter::Letter;
 use crate::message::{Delivery, End, Incoming, Message, Outcome, Ticket};
-use crate::shared::{Arrived, Durable, Heard, Progress, Shared, State};
+use crate::shared::{Arrived, Durable, Heard, Link, Progress, Shared, State};
 
 /// What came of one frame.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -17,6 +18,8 @@ pub(crate) enum Taken {
     Done,
     /// It lies in the inbox.
     Arrived,
+    /// The daemon takes more.
+    Credit,
     /// There was no room for it. A durable one comes again.
     Dropped { comes_again: bool },
     /// Another client has the name.
@@ -36,7 +39,11 @@ impl State {
                 return Taken::Done;
             }
         };
-        match DoorEvent::of(&content) {
+        let event = DoorEvent::of(&content);
+        if matches!(event, Some(DoorEvent::Delivery | DoorEvent::DurableDelivery)) {
+            self.credit.note_arrived(frame_bytes(&content));
+        }
+        match event {
             Some(DoorEvent::Delivery) if content.header.message_type() == MessageType::Response => {
                 self.answer(content);
                 Taken::Done
@@ -57,10 +64,13 @@ impl State {
                 self.refused(&content);
                 Taken::Done
             }
-            // How much the daemon takes is told by the socket as well. The others only go up.
+            Some(DoorEvent::Credit) => {
+                self.allow(&content);
+                Taken::Credit
+            }
+            // These only go up.
             Some(
-                DoorEvent::Credit
-                | DoorEvent::Attach
+                DoorEvent::Attach
                 | DoorEvent::Detach
                 | DoorEvent::Working
                 | DoorEvent::Resolve
@@ -73,6 +83,14 @@ impl State {
                 | DoorEvent::Refuse,
             )
             | None => Taken::Done,
+        }
+    }
+
+    /// The daemon says how much it takes.
+    pub(crate) fn allow(&mut self, content: &Content) {
+        let number = |key| content.metadata.number(key);
+        if let (Some(count), Some(bytes)) = (number(Key::CreditMessages), number(Key::CreditBytes)) {
+            self.credit.allow(Amount { count, bytes });
         }
     }
 
@@ -188,7 +206,7 @@ impl State {
 
     /// Keeps something for whoever receives, if there is room.
     fn arrive(&mut self, content: Content, ticket: Option<Ticket>, is_outcome: bool) -> Taken {
-        let bytes = content.body.len();
+        let bytes = frame_bytes(&content);
         let is_full = self.inbox.len() >= limits::LIBRARY_INBOX_MESSAGES_MAX
             || self.inbox_bytes + bytes > limits::LIBRARY_INBOX_BYTES_MAX;
         if is_full {
@@ -208,6 +226,10 @@ impl State {
     }
 
     fn acknowledge(&mut self, content: &Content, ticket: Ticket) {
+        // The number is void on another connection, where the outcome comes again.
+        if !matches!(self.link, Link::Up) {
+            return;
+        }
         let letter = Letter::handled(content.header.source(), ticket.number);
         // It is 101 bytes that always fit their shape.
         let _ = self.write(&letter, content.header.id(), false);
@@ -216,7 +238,7 @@ impl State {
     /// The next thing to be received that is still ours.
     fn pop(&mut self, now: Instant) -> Option<Arrived> {
         while let Some(arrived) = self.inbox.pop_front() {
-            self.inbox_bytes = self.inbox_bytes.saturating_sub(arrived.content.body.len());
+            self.inbox_bytes = self.inbox_bytes.saturating_sub(frame_bytes(&arrived.content));
             let is_ours = arrived.ticket.is_none_or(|ticket| ticket.epoch == self.epoch && now < ticket.until);
             if is_ours {
                 return Some(arrived);
@@ -244,12 +266,11 @@ impl Shared {
 
     fn try_receive(self: &std::sync::Arc<Self>) -> Result<Option<Incoming>, ClientError> {
         let mut state = self.lock();
-        if let crate::shared::Link::Closed(why) = &state.link {
+        if let Link::Closed(why) = &state.link {
             return Err(why.clone());
         }
-        let was_full = state.is_inbox_full();
         let popped = state.pop(Instant::now());
-        if was_full && !state.is_inbox_full() {
+        if state.say_credit() {
             self.poke.notify_one();
         }
         let Some(arrived) = popped else { return Ok(None) };
@@ -264,9 +285,8 @@ impl Shared {
         if let Some(ticket) = arrived.ticket {
             state.acknowledge(&arrived.content, ticket);
             state.settled.add(arrived.content.header.id(), Heard::End);
-            if !state.flush() {
-                self.poke.notify_one();
-            }
+            // The task writes it, for the task alone tells whoever waits for room.
+            self.poke.notify_one();
         }
         let end = match end_of(&arrived.content) {
             Ok(Some(_)) => End::Answered,
@@ -275,6 +295,11 @@ impl Shared {
         };
         Ok(Some(Incoming::Outcome(Outcome { message, end })))
     }
+}
+
+/// What it counts for in credit.
+fn frame_bytes(content: &Content) -> usize {
+    limits::HEADER_BYTES + content.header.payload_bytes()
 }
 
 fn progress_has_end(durable: Option<Durable>) -> bool {

@@ -4,12 +4,14 @@
 use std::borrow::Cow;
 
 use bytes::{BufMut, BytesMut};
+use proto::control::subject;
 use proto::metadata::{MetadataDraft, Stage};
 use proto::{
     AgentId, Boundary, ContentType, Draft, FlowKind, Header, MessageId, MessageType, Metadata, Receipt, Sequence,
     Shape, limits,
 };
 
+use crate::credit::Amount;
 use crate::error::Refuse;
 use crate::shared::Progress;
 use crate::{Body, ClientError};
@@ -26,6 +28,8 @@ pub(crate) struct Letter {
     pub(crate) handled_wanted: bool,
     pub(crate) last_stage: Option<Stage>,
     pub(crate) delivery_number: Option<u64>,
+    /// What this side will take in all.
+    pub(crate) credit: Option<Amount>,
     /// An id that was drawn before, and whether it may have been submitted under it.
     pub(crate) drawn: Option<(MessageId, bool)>,
 }
@@ -60,6 +64,7 @@ impl Letter {
             handled_wanted: false,
             last_stage: None,
             delivery_number: None,
+            credit: None,
             drawn: None,
         }
     }
@@ -145,6 +150,13 @@ impl Letter {
         Ok(())
     }
 
+    /// Whether it frees something at the daemon or keeps a delivery here: such a word waits for no credit.
+    pub(crate) fn is_control(&self) -> bool {
+        let is_about_delivery = matches!(self.shape, Shape::Handled | Shape::Notice);
+        let subject = self.subject.as_deref().filter(|_| self.destination.is_zero());
+        is_about_delivery || subject.is_some_and(|subject| [subject::WORKING, subject::DETACH].contains(&subject))
+    }
+
     /// Whether its end, and not only where it lies, was asked for.
     pub(crate) fn wants_outcome(&self) -> bool {
         self.last_stage == Some(Stage::Handled)
@@ -210,6 +222,8 @@ impl Letter {
             again,
             delivery_number: self.delivery_number,
             last_stage: self.last_stage,
+            credit_messages: self.credit.map(|credit| credit.count),
+            credit_bytes: self.credit.map(|credit| credit.bytes),
             application: &application,
             ..MetadataDraft::default()
         };

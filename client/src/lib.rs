@@ -27,6 +27,7 @@ mod ask;
 mod body;
 mod clock;
 mod connection;
+mod credit;
 mod error;
 mod events;
 mod incoming;

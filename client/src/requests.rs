@@ -7,9 +7,10 @@ use proto::{AgentId, Content, ContentType, ErrorCode, MessageId, MessageType, Sh
 use tokio::sync::{oneshot, watch};
 
 use crate::connection::Handshake;
+use crate::credit::Credit;
 use crate::letter::{Letter, Stamp};
 use crate::message::Ticket;
-use crate::shared::{Asked, Durable, Heard, Identity, Progress, Shared};
+use crate::shared::{Asked, Durable, Heard, Identity, Progress, Shared, State};
 use crate::{Address, Body, ClientError};
 
 /// An ask is repeated under a new id this often if its destination's prekey was replaced meanwhile.
@@ -20,7 +21,7 @@ impl Shared {
     pub(crate) async fn ask(&self, letter: &Letter, of: Option<AgentId>) -> Result<Content, ClientError> {
         let _place = self.place(None).await?;
         let (id, hear) = self
-            .submit(|state| {
+            .submit(letter.is_control(), |state| {
                 let id = state.draw()?;
                 state.write(letter, id, false)?;
                 let (tell, hear) = oneshot::channel();
@@ -59,7 +60,7 @@ impl Shared {
         letter.judge(self.body_bytes_max())?;
         letter.destination = self.find(to).await?.0;
         let mut place = Some(self.place(Some(letter)).await?);
-        self.submit(|state| {
+        self.submit(false, |state| {
             let (id, again) = letter.drawn.map_or_else(|| state.draw().map(|id| (id, false)), Ok)?;
             state.write(letter, id, again)?;
             let (progress, hear) = watch::channel(Progress::default());
@@ -82,12 +83,12 @@ impl Shared {
 
     /// Writes a frame that nobody answers.
     pub(crate) async fn post(&self, letter: &Letter, id: MessageId) -> Result<(), ClientError> {
-        self.submit(|state| state.write(letter, id, false)).await
+        self.submit(false, |state| state.write(letter, id, false)).await
     }
 
     /// Writes what settles a delivery of this connection.
     pub(crate) async fn settle(&self, ticket: Ticket, letter: &Letter, id: MessageId) -> Result<(), ClientError> {
-        self.submit(|state| {
+        self.submit(letter.is_control(), |state| {
             if state.epoch != ticket.epoch {
                 return Err(ClientError::Disconnected);
             }
@@ -100,7 +101,7 @@ impl Shared {
     pub(crate) async fn respond(&self, ticket: Ticket, letter: &Letter, id: MessageId) -> Result<(), ClientError> {
         let _place = self.place(None).await?;
         let hear = self
-            .submit(|state| {
+            .submit(false, |state| {
                 if state.epoch != ticket.epoch {
                     return Err(ClientError::Disconnected);
                 }
@@ -166,11 +167,8 @@ impl Shared {
 pub(crate) async fn attach(shared: &Shared, wire: &mut Handshake) -> Result<Option<Identity>, ClientError> {
     let Some(attach) = &shared.attach else { return Ok(None) };
     let body = Body::new(ContentType::MessagePack, attach.write(ContentType::MessagePack));
-    let id = shared.lock().draw()?;
-    let mut out = BytesMut::new();
-    let stamp = Stamp { id, source: AgentId::ZERO, again: false };
-    Letter::question(subject::ATTACH, body).write(stamp, &mut out)?;
-    let answer = wire.exchange(out, id).await?;
+    let (id, out) = shared.lock().begin(Letter::question(subject::ATTACH, body))?;
+    let answer = wire.exchange(shared, out, id).await?;
     let reply: AttachReply = read_answer(&answer)?;
     let unread = |_| ClientError::Protocol { what: "an id in an AttachReply" };
     let most = usize::try_from(reply.message_bytes_max).unwrap_or(usize::MAX);
@@ -180,6 +178,19 @@ pub(crate) async fn attach(shared: &Shared, wire: &mut Handshake) -> Result<Opti
         node_name: reply.node_name.into(),
         body_bytes_max: if most == 0 { limits::BODY_BYTES_MAX } else { most.min(limits::BODY_BYTES_MAX) },
     }))
+}
+
+impl State {
+    /// Makes the first frame of a connection, which also says the first credit.
+    fn begin(&mut self, mut letter: Letter) -> Result<(MessageId, BytesMut), ClientError> {
+        self.credit = Credit::new(self.inbox_amount());
+        letter.credit = Some(self.credit.told());
+        let id = self.draw()?;
+        let mut out = BytesMut::new();
+        letter.write(Stamp { id, source: AgentId::ZERO, again: false }, &mut out)?;
+        self.credit.note_written(out.len());
+        Ok((id, out))
+    }
 }
 
 fn read_answer<A: ControlBody>(answer: &Content) -> Result<A, ClientError> {

@@ -6,12 +6,13 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::{Buf, BytesMut};
-use proto::control::Attach;
+use proto::control::{Attach, subject};
 use proto::{AgentId, Content, MessageId, NodeId, limits};
 use tokio::net::UnixStream;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, broadcast, oneshot, watch};
 
-use crate::ClientError;
+use crate::{Body, ClientError};
+use crate::credit::{Amount, Credit};
 use crate::events::Event;
 use crate::letter::{Letter, Stamp};
 use crate::message::{Message, Ticket};
@@ -44,10 +45,13 @@ pub(crate) struct State {
     pub(crate) out: BytesMut,
     pub(crate) asked: BTreeMap<MessageId, Asked>,
     pub(crate) durable: BTreeMap<MessageId, Durable>,
+    /// Submissions that were begun on another connection and are not written on this one yet.
+    pub(crate) again: VecDeque<MessageId>,
     pub(crate) responses: BTreeMap<MessageId, oneshot::Sender<Result<(), ClientError>>>,
     pub(crate) submitted: u64,
     pub(crate) inbox: VecDeque<Arrived>,
     pub(crate) inbox_bytes: usize,
+    pub(crate) credit: Credit,
     pub(crate) settled: Settled,
     pub(crate) addresses: BTreeMap<Box<str>, AgentId>,
     pub(crate) closing: bool,
@@ -126,10 +130,12 @@ impl Shared {
             out: BytesMut::new(),
             asked: BTreeMap::new(),
             durable: BTreeMap::new(),
+            again: VecDeque::new(),
             responses: BTreeMap::new(),
             submitted: 0,
             inbox: VecDeque::new(),
             inbox_bytes: 0,
+            credit: Credit::default(),
             settled: Settled::default(),
             addresses: BTreeMap::new(),
             closing: false,
@@ -167,19 +173,21 @@ impl Shared {
         Ok(Place { _one: one, _bytes: Some(bytes) })
     }
 
-    /// Runs `write` once frames can be written, and sees to it that what it wrote leaves.
+    /// Runs `write` once frames can be written, and sees to it that what it wrote leaves. Only control waits for no
+    /// credit.
     pub(crate) async fn submit<T>(
         &self,
+        is_control: bool,
         mut write: impl FnMut(&mut State) -> Result<T, ClientError>,
     ) -> Result<T, ClientError> {
         loop {
-            if let Some(done) = self.try_submit(&mut write) {
+            if let Some(done) = self.try_submit(is_control, &mut write) {
                 return done;
             }
             let mut turn = std::pin::pin!(self.turn.notified());
             turn.as_mut().enable();
             // It may have changed before we listened.
-            if let Some(done) = self.try_submit(&mut write) {
+            if let Some(done) = self.try_submit(is_control, &mut write) {
                 return done;
             }
             turn.await;
@@ -188,15 +196,17 @@ impl Shared {
 
     fn try_submit<T>(
         &self,
+        is_control: bool,
         write: &mut impl FnMut(&mut State) -> Result<T, ClientError>,
     ) -> Option<Result<T, ClientError>> {
         let mut state = self.lock();
         match &state.link {
-            Link::Up if state.out.len() < limits::LIBRARY_OUT_BYTES_MAX => {}
+            Link::Up if state.out.len() < limits::LIBRARY_OUT_BYTES_MAX && (is_control || state.may_submit()) => {}
             Link::Up | Link::Down => return None,
             Link::Closed(why) => return Some(Err(why.clone())),
         }
         let done = write(&mut state);
+        state.say_credit();
         // One call alone writes by itself, which saves a wake-up; where there are more, the task writes them together.
         let is_alone = state.asked.len() + state.durable.len() <= 1 && state.inbox.is_empty();
         if !is_alone || !state.flush() {
@@ -254,7 +264,33 @@ impl State {
     }
 
     pub(crate) fn write(&mut self, letter: &Letter, id: MessageId, again: bool) -> Result<(), ClientError> {
-        letter.write(Stamp { id, source: self.me.id, again }, &mut self.out)
+        let begin = self.out.len();
+        letter.write(Stamp { id, source: self.me.id, again }, &mut self.out)?;
+        self.credit.note_written(self.out.len() - begin);
+        Ok(())
+    }
+
+    /// Whether the daemon takes more. What was begun on another connection goes first.
+    fn may_submit(&self) -> bool {
+        self.again.is_empty() && self.credit.may_write()
+    }
+
+    /// Tells the daemon how much more it may bring, where that is worth a frame. Whether it was.
+    pub(crate) fn say_credit(&mut self) -> bool {
+        // Who is no agent gets no deliveries, and what one connection counts means nothing on the next.
+        if !matches!(self.link, Link::Up) || self.me.id.is_zero() {
+            return false;
+        }
+        let (inbox, is_waited_for) = (self.inbox_amount(), self.is_waited_for());
+        let Some(told) = self.credit.renew(inbox, is_waited_for) else { return false };
+        let mut letter = Letter::question(subject::CREDIT, Body::empty());
+        letter.credit = Some(told);
+        // It always fits its shape, and nobody answers it.
+        self.draw().and_then(|id| self.write(&letter, id, false)).is_ok()
+    }
+
+    pub(crate) fn inbox_amount(&self) -> Amount {
+        Amount { count: self.inbox.len() as u64, bytes: self.inbox_bytes as u64 }
     }
 
     /// The connection is gone: what was not kept on a disk has an unknown end.
@@ -272,26 +308,32 @@ impl State {
         }
     }
 
-    /// Writes all that is kept again, in the order in which it was submitted. How many that were.
+    /// Begins to write all that is kept again, in the order in which it was submitted. How many that are.
     pub(crate) fn submit_again(&mut self) -> usize {
         let mut kept: Vec<_> = self.durable.iter().map(|(id, durable)| (durable.order, *id)).collect();
         kept.sort_unstable();
-        for (_, id) in &kept {
-            let Some(durable) = self.durable.get(id) else { continue };
-            let stamp = Stamp { id: *id, source: self.me.id, again: true };
+        self.again = kept.into_iter().map(|(_, id)| id).collect();
+        let count = self.again.len();
+        self.go_on();
+        count
+    }
+
+    /// Writes as much of that as the daemon takes now.
+    pub(crate) fn go_on(&mut self) {
+        while self.credit.may_write()
+            && let Some(id) = self.again.pop_front()
+        {
+            let Some(durable) = self.durable.get(&id) else { continue };
+            let begin = self.out.len();
             // It was written before, so it can be again.
-            let _ = durable.letter.write(stamp, &mut self.out);
+            if durable.letter.write(Stamp { id, source: self.me.id, again: true }, &mut self.out).is_ok() {
+                self.credit.note_written(self.out.len() - begin);
+            }
         }
-        kept.len()
     }
 
     pub(crate) fn is_waited_for(&self) -> bool {
         !(self.asked.is_empty() && self.durable.is_empty() && self.responses.is_empty())
-    }
-
-    /// Whether the inbox asks the socket to wait.
-    pub(crate) fn is_inbox_full(&self) -> bool {
-        self.inbox.len() >= limits::LIBRARY_INBOX_MESSAGES || self.inbox_bytes >= limits::LIBRARY_INBOX_BYTES
     }
 }
 

@@ -524,14 +524,16 @@ pub const LIBRARY_WAITING_MAX: usize = 4 * 1024;
 pub const LIBRARY_WAITING_BYTES_MAX: usize = 64 << 20;
 /// Bytes that wait for the socket; a frame that is begun below it may go beyond.
 pub const LIBRARY_OUT_BYTES_MAX: usize = 1 << 20;
-/// Deliveries that wait to be received; from there on the socket is read only while somebody waits for an answer.
-pub const LIBRARY_INBOX_MESSAGES: usize = 2 * DELIVERIES_OUT_MAX;
+/// Deliveries that wait to be received: so many the daemon is given credit for. While somebody waits for an answer a
+/// quarter more may come at a time.
+pub const LIBRARY_INBOX_MESSAGES: usize = 4 * DELIVERIES_OUT_MAX;
+/// Their bytes, headers included. One that begins below it may go beyond.
+pub const LIBRARY_INBOX_BYTES: usize = 32 << 20;
+/// Deliveries beyond which one that comes is left to its lease, or, without one, is lost: nobody receives, but goes on
+/// asking.
+pub const LIBRARY_INBOX_MESSAGES_MAX: usize = 2 * LIBRARY_INBOX_MESSAGES;
 /// Bytes of deliveries, likewise.
-pub const LIBRARY_INBOX_BYTES: usize = 16 << 20;
-/// Deliveries beyond which one that comes is left to its lease, or, without one, is lost.
-pub const LIBRARY_INBOX_MESSAGES_MAX: usize = 4 * LIBRARY_INBOX_MESSAGES;
-/// Bytes of deliveries, likewise.
-pub const LIBRARY_INBOX_BYTES_MAX: usize = 4 * LIBRARY_INBOX_BYTES;
+pub const LIBRARY_INBOX_BYTES_MAX: usize = 2 * LIBRARY_INBOX_BYTES;
 /// Addresses whose ids are remembered.
 pub const LIBRARY_ADDRESSES_MAX: usize = 1024;
 /// Ended submissions that are remembered, so that an outcome which comes twice is told once.
@@ -541,4 +543,5 @@ pub const LIBRARY_HANDLERS_MAX: usize = 64;
 /// Events that wait for whoever listens to them.
 pub const LIBRARY_EVENTS_MAX: usize = 256;
 
-const _: () = assert!(LIBRARY_WAITING_BYTES_MAX > PAYLOAD_BYTES_MAX && LIBRARY_INBOX_BYTES > PAYLOAD_BYTES_MAX);
+const _: () = assert!(LIBRARY_WAITING_BYTES_MAX > PAYLOAD_BYTES_MAX);
+const _: () = assert!(LIBRARY_INBOX_BYTES + PAYLOAD_BYTES_MAX < LIBRARY_INBOX_BYTES_MAX, "credit keeps below it");

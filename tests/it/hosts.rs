@@ -2,6 +2,7 @@
 
 mod backup;
 mod closed;
+mod credit;
 mod disk;
 mod errors;
 mod forged;
