@@ -11,11 +11,11 @@ use proto::{AgentId, Content, MessageId, NodeId, limits};
 use tokio::net::UnixStream;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, broadcast, oneshot, watch};
 
-use crate::{Body, ClientError};
 use crate::credit::{Amount, Credit};
 use crate::events::Event;
 use crate::letter::{Letter, Stamp};
 use crate::message::{Message, Ticket};
+use crate::{Body, ClientError};
 
 /// Shared by all handles of one agent.
 pub(crate) struct Shared {

@@ -1,6 +1,8 @@
 //! What the library promises when the connection breaks, against a door that is opened by hand. How it gets on with a real
 //! daemon is tested with real daemons.
 
+mod credit;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -25,14 +27,30 @@ const STRANGER: AgentId = AgentId::new([4; 32]);
 struct Door {
     stream: UnixStream,
     arrived: BytesMut,
+    /// Frames that were heard, and their bytes.
+    heard: (u64, u64),
+    /// Deliveries that it will take in all, as the attach said.
+    credit: Option<u64>,
+    /// Of what it delivers.
+    lease: Duration,
 }
 
 impl Door {
     /// Takes a connection and attaches whoever comes.
     async fn open(listener: &UnixListener) -> Self {
+        Self::open_with(listener, None).await
+    }
+
+    /// The same, and says before the answer how much it takes.
+    async fn open_with(listener: &UnixListener, allowed: Option<(u64, u64)>) -> Self {
         let (stream, _) = listener.accept().await.expect("somebody connects");
-        let mut door = Self { stream, arrived: BytesMut::new() };
+        let lease = Duration::from_secs(30);
+        let mut door = Self { stream, arrived: BytesMut::new(), heard: (0, 0), credit: None, lease };
         let asked = door.hear(DoorEvent::Attach).await;
+        door.credit = asked.metadata.number(Key::CreditMessages);
+        if let Some(allowed) = allowed {
+            door.allow(allowed).await;
+        }
         let reply = AttachReply {
             agent_id: ME.to_string(),
             node_id: NODE.to_string(),
@@ -49,6 +67,8 @@ impl Door {
             match Frame::take(&mut self.arrived, Boundary::Up) {
                 Ok(frame) => {
                     let (header, plain) = frame.into_plain().expect("plain");
+                    let bytes = (limits::HEADER_BYTES + header.payload_bytes()) as u64;
+                    self.heard = (self.heard.0 + 1, self.heard.1 + bytes);
                     let content = Content::read(&header, plain).expect("content");
                     assert_eq!(DoorEvent::of(&content), Some(wanted));
                     return content;
@@ -92,7 +112,7 @@ impl Door {
             expiry: Some(u64::MAX),
             delivery_number: Some(number),
             attempt: Some(1),
-            lease_ms: Some(30_000),
+            lease_ms: u64::try_from(self.lease.as_millis()).ok(),
             subject: (draft.message_type == MessageType::Request).then_some("count"),
             ..proved(&name, &node)
         };

@@ -38,8 +38,8 @@ impl Credit {
     /// What to tell now that a frame was passed on: more, if half of what was told is used up.
     pub(super) fn renew(&mut self) -> Option<Amount> {
         let told = self.told?;
-        let is_half = told.frames <= self.taken.frames + WINDOW.frames / 2
-            || told.bytes <= self.taken.bytes + WINDOW.bytes / 2;
+        let is_half =
+            told.frames <= self.taken.frames + WINDOW.frames / 2 || told.bytes <= self.taken.bytes + WINDOW.bytes / 2;
         is_half.then(|| self.tell())
     }
 
