@@ -41,15 +41,15 @@ impl Door {
         Self::open_with(listener, None).await
     }
 
-    /// The same, and says before the answer how much it takes.
+    /// The same, and says before the answer how many frames it takes, and how many bytes beyond the attach.
     async fn open_with(listener: &UnixListener, allowed: Option<(u64, u64)>) -> Self {
         let (stream, _) = listener.accept().await.expect("somebody connects");
         let lease = Duration::from_secs(30);
         let mut door = Self { stream, arrived: BytesMut::new(), heard: (0, 0), credit: None, lease };
         let asked = door.hear(DoorEvent::Attach).await;
         door.credit = asked.metadata.number(Key::CreditMessages);
-        if let Some(allowed) = allowed {
-            door.allow(allowed).await;
+        if let Some((messages, bytes)) = allowed {
+            door.allow((messages, door.heard.1 + bytes)).await;
         }
         let reply = AttachReply {
             agent_id: ME.to_string(),
