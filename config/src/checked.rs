@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use proto::{Name, limits};
 
 use crate::ConfigError;
+use crate::limits::Limits;
 use crate::metrics::MetricsListen;
 use crate::peer::{Peer, is_address};
 use crate::raw::Raw;
@@ -25,6 +26,8 @@ pub struct Config {
     pub log: Log,
     /// Where metrics and health are told. Nowhere without it.
     pub metrics: Option<MetricsListen>,
+    /// How much may wait where.
+    pub limits: Limits,
 }
 
 /// The agents' door.
@@ -140,6 +143,7 @@ impl Config {
         let metrics = raw.metrics.listen.filter(|listen| !listen.is_empty()).map(|listen| {
             listen.parse().map_err(|error: crate::MetricsError| bad("metrics.listen", &listen, error.to_string()))
         });
+        let limits = Limits::check(&raw.limits, bad)?;
         Ok(Self {
             node_name,
             state_dir: raw.node.state_dir.map_or(defaults.state_dir, PathBuf::from),
@@ -152,6 +156,7 @@ impl Config {
             },
             log: Log { level, format },
             metrics: metrics.transpose()?,
+            limits,
         })
     }
 }

@@ -3,11 +3,13 @@
 //!
 //! - [`raw`]: mirrors the file; strings and options, nothing checked.
 //! - [`checked`]: what everyone else sees: typed, complete.
+//! - [`mod@limits`]: how much may wait where.
 //! - [`mod@load`]: defaults, then the file, then `aicpd.toml.d/*.toml`, then `AICP_*`, then flags; the later one counts.
 //! - [`SAMPLE`]: every key with its default, in words.
 
 pub mod checked;
 mod error;
+pub mod limits;
 pub mod load;
 mod metrics;
 mod peer;
@@ -15,6 +17,7 @@ pub mod raw;
 
 pub use checked::{Config, Log, LogFormat, Mesh, Socket};
 pub use error::ConfigError;
+pub use limits::Limits;
 pub use load::{Flags, Host, load};
 pub use metrics::{MetricsError, MetricsListen};
 pub use peer::{Peer, PeerError};

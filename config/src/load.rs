@@ -8,6 +8,7 @@ use proto::{Name, limits};
 
 use crate::ConfigError;
 use crate::checked::{Config, Defaults};
+use crate::limits::{RawAmount, RawLimits};
 use crate::raw::Raw;
 
 /// What was said on the command line.
@@ -40,13 +41,23 @@ pub struct Host {
     pub variables: Vec<(&'static str, OsString)>,
 }
 
-const VARIABLES: [&str; 10] = [
+const VARIABLES: [&str; 20] = [
     "AICP_NODE_NAME",
     "AICP_STATE_DIR",
     "AICP_SOCKET",
     "AICP_LISTEN",
     "AICP_LOG",
     "AICP_METRICS_LISTEN",
+    "AICP_LIMITS_OUTBOX_MESSAGES",
+    "AICP_LIMITS_OUTBOX_BYTES",
+    "AICP_LIMITS_MAILBOX_MESSAGES",
+    "AICP_LIMITS_MAILBOX_BYTES",
+    "AICP_LIMITS_PAIR_MESSAGES",
+    "AICP_LIMITS_PAIR_BYTES",
+    "AICP_LIMITS_PEER_MESSAGES",
+    "AICP_LIMITS_PEER_BYTES",
+    "AICP_LIMITS_NODE_BYTES",
+    "AICP_LIMITS_DELIVERIES",
     "HOME",
     "XDG_STATE_HOME",
     "XDG_RUNTIME_DIR",
@@ -160,6 +171,19 @@ fn from_environment(host: &Host) -> Raw {
     raw.mesh.listen = text("AICP_LISTEN");
     raw.log.level = text("AICP_LOG");
     raw.metrics.listen = text("AICP_METRICS_LISTEN");
+    let amount = |name| text(name).map(RawAmount::Text);
+    raw.limits = RawLimits {
+        outbox_messages: amount("AICP_LIMITS_OUTBOX_MESSAGES"),
+        outbox_bytes: amount("AICP_LIMITS_OUTBOX_BYTES"),
+        mailbox_messages: amount("AICP_LIMITS_MAILBOX_MESSAGES"),
+        mailbox_bytes: amount("AICP_LIMITS_MAILBOX_BYTES"),
+        pair_messages: amount("AICP_LIMITS_PAIR_MESSAGES"),
+        pair_bytes: amount("AICP_LIMITS_PAIR_BYTES"),
+        peer_messages: amount("AICP_LIMITS_PEER_MESSAGES"),
+        peer_bytes: amount("AICP_LIMITS_PEER_BYTES"),
+        node_bytes: amount("AICP_LIMITS_NODE_BYTES"),
+        deliveries: amount("AICP_LIMITS_DELIVERIES"),
+    };
     raw
 }
 

@@ -5,6 +5,7 @@ use std::path::Path;
 use serde::Deserialize;
 
 use crate::ConfigError;
+use crate::limits::RawLimits;
 
 /// Sections, and the keys in each.
 pub const KEYS: &[(&str, &[&str])] = &[
@@ -13,6 +14,21 @@ pub const KEYS: &[(&str, &[&str])] = &[
     ("mesh", &["listen", "peers", "advertise", "max_hops"]),
     ("log", &["level", "format"]),
     ("metrics", &["listen"]),
+    (
+        "limits",
+        &[
+            "outbox_messages",
+            "outbox_bytes",
+            "mailbox_messages",
+            "mailbox_bytes",
+            "pair_messages",
+            "pair_bytes",
+            "peer_messages",
+            "peer_bytes",
+            "node_bytes",
+            "deliveries",
+        ],
+    ),
 ];
 
 /// The whole file.
@@ -29,6 +45,8 @@ pub struct Raw {
     pub log: RawLog,
     /// Metrics and health.
     pub metrics: RawMetrics,
+    /// How much may wait where.
+    pub limits: RawLimits,
 }
 
 /// `[node]`.
@@ -110,6 +128,7 @@ impl Raw {
             },
             log: RawLog { level: self.log.level.or(before.log.level), format: self.log.format.or(before.log.format) },
             metrics: RawMetrics { listen: self.metrics.listen.or(before.metrics.listen) },
+            limits: self.limits.over(before.limits),
         }
     }
 }

@@ -8,7 +8,7 @@ use std::thread::JoinHandle as Thread;
 use std::time::Duration;
 
 use config::{Config, Mesh};
-use mesh::{HostedAgent, Input, Node, Options, PinnedPeer};
+use mesh::{HostedAgent, Input, Node, Options, PinnedPeer, Share};
 use proto::{Name, NodeId, limits};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -204,8 +204,21 @@ fn options(
         uid: rustix::process::geteuid().as_raw(),
     };
     let addresses = addresses(&config.mesh, listens_on);
-    let (hops, bounds, rules) = (config.mesh.hops, mesh::Bounds::default(), mesh::Rules::default());
+    let (hops, bounds, rules) = (config.mesh.hops, bounds(&config.limits), mesh::Rules::default());
     Options { node, addresses, peers: peers.collect(), agents, hops, bounds, rules }
+}
+
+/// How much may wait where. What the doors may be reading is not the operator's to say: their buffers have that size.
+fn bounds(limits: &config::Limits) -> mesh::Bounds {
+    mesh::Bounds {
+        outbox: Share { messages: limits.outbox_messages, bytes: limits.outbox_bytes },
+        mailbox: Share { messages: limits.mailbox_messages, bytes: limits.mailbox_bytes },
+        pair: Share { messages: limits.pair_messages, bytes: limits.pair_bytes },
+        peer: Share { messages: limits.peer_messages, bytes: limits.peer_bytes },
+        node_bytes: limits.node_bytes,
+        deliveries_failed: limits.deliveries,
+        ..mesh::Bounds::default()
+    }
 }
 
 /// What stands in our record: what the operator says, or the address that is listened on if it is one.

@@ -293,6 +293,16 @@ pub const ANSWERS_OWED_BYTES_MAX: usize = 64 << 20;
 pub const ANSWERS_OWED_NODE_MAX: usize = 64 << 10;
 /// Their bytes.
 pub const ANSWERS_OWED_NODE_BYTES_MAX: usize = 512 << 20;
+/// Least that an operator may give an outbox, a mailbox or a share of one, in bytes: the longest message fits.
+pub const WAITING_BYTES_FLOOR: u64 = 16 << 20;
+/// Least that an operator may give a node: beside the bodies that its doors are reading a mailbox of the usual size.
+pub const NODE_BYTES_FLOOR: u64 = LARGE_FRAMES_BYTES as u64 + MAILBOX_BYTES_MAX as u64;
+/// Most that an operator may give a node: the journal has room for it.
+pub const NODE_BYTES_CEILING: u64 = 3 << 30;
+/// Most messages that an operator may let wait in one place.
+pub const AMOUNT_MESSAGES_MAX: usize = 1 << 20;
+/// Most failed deliveries that an operator may ask for.
+pub const DELIVERIES_FAILED_CEILING: u32 = 1000;
 /// What a full outbox or mailbox advises, in ms.
 pub const FULL_RETRY_MS: u32 = 1000;
 /// What a destination advises that stays full: twice as long each time, up to this, in ms.
@@ -338,9 +348,10 @@ const _: () = assert!(
     PAYLOAD_BYTES_MAX + 2 * TRANSACTION_BYTES < JOURNAL_SEGMENT_BYTES,
     "what is left of a transaction, the largest message and its mark fit one segment"
 );
+const _: () = assert!((PAYLOAD_BYTES_MAX as u64) < WAITING_BYTES_FLOOR && NODE_BYTES_MAX <= NODE_BYTES_CEILING);
 const _: () = assert!(ONCE_MEMORY >= ONCE_AGE_MAX + ONCE_AHEAD_MAX);
 const _: () = assert!(
-    NODE_BYTES_MAX + LARGE_FRAMES_BYTES as u64 + DEAD_BYTES_MAX < JOURNAL_LIMIT_BYTES,
+    NODE_BYTES_CEILING + LARGE_FRAMES_BYTES as u64 + DEAD_BYTES_MAX < JOURNAL_LIMIT_BYTES,
     "the journal has room for all that a node may keep, and for what is copied"
 );
 
