@@ -6,42 +6,55 @@ use core::fmt;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ErrorCode(u16);
 
-impl ErrorCode {
-    /// Agent offline, or known to nobody.
-    pub const OFFLINE: Self = Self(4001);
-    /// Authentication failed.
-    pub const UNAUTHENTICATED: Self = Self(4002);
-    /// Message too large.
-    pub const TOO_LARGE: Self = Self(4003);
-    /// Timeout: the outcome is unknown.
-    pub const TIMEOUT: Self = Self(4004);
-    /// Replayed or stale.
-    pub const STALE: Self = Self(4005);
-    /// Hops exhausted.
-    pub const HOPS: Self = Self(4006);
-    /// No route.
-    pub const NO_ROUTE: Self = Self(4007);
-    /// Refused by policy.
-    pub const POLICY: Self = Self(4008);
-    /// Full, or over quota.
-    pub const FULL: Self = Self(4009);
-    /// Malformed, or content refused.
-    pub const MALFORMED: Self = Self(4010);
-    /// Unknown version.
-    pub const VERSION: Self = Self(4011);
-    /// Expired, never delivered.
-    pub const EXPIRED: Self = Self(4012);
-    /// Unknown or old prekey.
-    pub const PREKEY: Self = Self(4013);
-    /// Given up after too many deliveries.
-    pub const GIVEN_UP: Self = Self(4014);
-    /// Older flow.
-    pub const OLDER_FLOW: Self = Self(4015);
-    /// Server error.
-    pub const SERVER: Self = Self(5000);
-    /// Storage failed.
-    pub const STORAGE: Self = Self(5001);
+macro_rules! codes {
+    ($($(#[doc = $doc:literal])+ $name:ident = $number:literal;)+) => {
+        impl ErrorCode {
+            $($(#[doc = $doc])+ pub const $name: Self = Self($number);)+
 
+            /// All that are known, for tables and tests.
+            pub const ALL: &[Self] = &[$(Self::$name,)+];
+        }
+    };
+}
+
+codes! {
+    /// Agent offline, or known to nobody.
+    OFFLINE = 4001;
+    /// Authentication failed.
+    UNAUTHENTICATED = 4002;
+    /// Message too large.
+    TOO_LARGE = 4003;
+    /// Timeout: the outcome is unknown.
+    TIMEOUT = 4004;
+    /// Replayed or stale.
+    STALE = 4005;
+    /// Hops exhausted.
+    HOPS = 4006;
+    /// No route.
+    NO_ROUTE = 4007;
+    /// Refused by policy.
+    POLICY = 4008;
+    /// Full, or over quota.
+    FULL = 4009;
+    /// Malformed, or content refused.
+    MALFORMED = 4010;
+    /// Unknown version.
+    VERSION = 4011;
+    /// Expired, never delivered.
+    EXPIRED = 4012;
+    /// Unknown or old prekey.
+    PREKEY = 4013;
+    /// Given up after too many deliveries.
+    GIVEN_UP = 4014;
+    /// Older flow.
+    OLDER_FLOW = 4015;
+    /// Server error.
+    SERVER = 5000;
+    /// Storage failed.
+    STORAGE = 5001;
+}
+
+impl ErrorCode {
     /// A code, if it is in the range that errors use.
     #[must_use]
     pub const fn new(number: u16) -> Option<Self> {

@@ -298,6 +298,19 @@ async def not_hosted(world: World) -> None:
     same("its ids", (data[2:10], data[50:82]), (hint.detail.message_id.to_bytes(8, "big"), hint.detail.destination))
 
 
+@check("a once REQUEST that is too old: a NOTICE 4005, and the link stays")
+async def too_old(world: World) -> None:
+    await world.visit()
+    header = world.visitor.header_of_once(REQUEST, random_id())
+    header.timestamp -= 61 * 10**9
+    since = len(world.visitor.events)
+    send = world.visitor.send
+    await stays(world, lambda link: send(world.visitor.agent, world.echo_id(), header, {}, b"x") and None)
+    hint = await world.visitor.expect("hint", since=since)
+    same("code and id", (4005, header.message_id), (hint.detail.code, hint.detail.message_id))
+    same("deliveries", 0, world.times_delivered(header.message_id))
+
+
 @check("a stream that is reset loses the frame that it was in, and nothing else")
 async def reset(world: World) -> None:
     link = await world.visit()

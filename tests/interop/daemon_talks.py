@@ -335,6 +335,19 @@ async def unknown_prekey_once(world: World) -> None:
     same("its source", world.echo_id(), header_of(event).source)
 
 
+@check("what a peer says of an ask reaches the agent that asked: 4006, 4013 and 4014 with its id")
+async def notices_reach_the_asker(world: World) -> None:
+    agent = world.foreign.agent
+    usual = agent.answer
+    try:
+        for said in (4006, 4013, 4014):
+            agent.answer = lambda body, said=said: said  # type: ignore[misc]
+            code, _, err = await world.daemon.ctl("ask", "fred@foreign", "how far?")
+            must(code != 0 and f"AICP-{said}" in err, f"{said}: {code}: {err}")
+    finally:
+        agent.answer = usual
+
+
 @check("an older flow gets a 4015 with the newest flow id, and is not delivered")
 async def older_flow(world: World) -> None:
     await world.visit()

@@ -54,12 +54,13 @@ class Event:
 
 @dataclass
 class Agent:
-    """`outcome` says how a durable REQUEST ends: the body of a RESPONSE, or None for HANDLED alone."""
+    """`answer` says what a once REQUEST gets: the body of a RESPONSE, or the code of an ERROR. `outcome` says how a
+    durable one ends: the body of a RESPONSE, or None for HANDLED alone."""
 
     name: str
     signer: signatures.Signer = field(default_factory=lambda: signatures.Signer(os.urandom(32)))
     prekeys: list[Prekey] = field(default_factory=list)
-    answer: Callable[[bytes], bytes] = lambda body: b"foreign: " + body
+    answer: Callable[[bytes], bytes | int] = lambda body: b"foreign: " + body
     outcome: Callable[[bytes], bytes | None] = lambda body: b"foreign: " + body
     sequence: int = 0
 
@@ -445,7 +446,11 @@ class ForeignPeer:
             return
         self.note(shape, link, frame, data)
         if shape == "once" and header.type == REQUEST:
-            self.send_once(RESPONSE, header.source, agent.answer(frame.content.body), header.message_id)
+            said = agent.answer(frame.content.body)
+            if isinstance(said, int):
+                self.send_notice(agent, header, said, "as it was told to say")
+            else:
+                self.send_once(RESPONSE, header.source, said, header.message_id)
         elif shape == "ping":
             pong = Header(type=ACK, message_id=header.message_id, timestamp=time.time_ns(), flags=SIGNED)
             self.send(agent, header.source, pong, {}, b"")

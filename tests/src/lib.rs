@@ -6,6 +6,7 @@
 
 pub mod agents;
 pub mod clock;
+pub mod door;
 pub mod fixture;
 pub mod forge;
 pub mod fuse;
