@@ -5,6 +5,7 @@ mod closed;
 mod credit;
 mod disk;
 mod codes;
+mod disk;
 mod errors;
 mod forged;
 mod fsck;
