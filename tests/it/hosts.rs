@@ -2,9 +2,8 @@
 
 mod backup;
 mod closed;
-mod credit;
-mod disk;
 mod codes;
+mod credit;
 mod disk;
 mod errors;
 mod forged;

@@ -173,18 +173,16 @@ impl Door {
         let bytes = (limits::HEADER_BYTES + header.payload_bytes()) as u64;
         let content = Content::read(&header, plain).expect("a daemon says what it may");
         let event = DoorEvent::of(&content)?;
-        match event {
-            DoorEvent::Delivery | DoorEvent::DurableDelivery => {
-                self.given = (self.given.0 + 1, self.given.1 + bytes);
-                self.deliveries.push(content.clone());
-            }
-            DoorEvent::Credit => {
-                let number = |key| content.metadata.number(key).expect("a number");
-                self.told.push((number(Key::CreditMessages), number(Key::CreditBytes)));
-            }
-            DoorEvent::Refused => self.refused.push(content.clone()),
-            DoorEvent::Told if header.receipt() == Receipt::Stored => self.stored += 1,
-            _ => {}
+        if matches!(event, DoorEvent::Delivery | DoorEvent::DurableDelivery) {
+            self.given = (self.given.0 + 1, self.given.1 + bytes);
+            self.deliveries.push(content.clone());
+        } else if event == DoorEvent::Credit {
+            let number = |key| content.metadata.number(key).expect("a number");
+            self.told.push((number(Key::CreditMessages), number(Key::CreditBytes)));
+        } else if event == DoorEvent::Refused {
+            self.refused.push(content.clone());
+        } else if event == DoorEvent::Told && header.receipt() == Receipt::Stored {
+            self.stored += 1;
         }
         Some((event, content))
     }
