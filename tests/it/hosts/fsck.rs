@@ -118,8 +118,9 @@ fn where_there_is_no_node_nothing_is_found_and_nothing_is_made() {
 fn a_damaged_record_is_found_and_the_next_start_marks_what_is_left() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut host = with_mail(folder.path());
-    let segment = fs::read_dir(host.state().join("store")).expect("a folder");
-    let segment = segment.map(|entry| entry.expect("an entry").path()).find(|path| path.extension().is_some());
+    let segments = fs::read_dir(host.state().join("store")).expect("a folder");
+    let segments = segments.map(|entry| entry.expect("an entry").path());
+    let segment = segments.filter(|path| path.extension().is_some_and(|end| end == "segment")).max();
     flip_in_the_middle(&segment.expect("a segment"));
     let before = picture(&host.state());
     let (code, said) = host.fsck();
