@@ -51,7 +51,7 @@ pub enum Input {
         client: ClientId,
         /// How many.
         deliveries: u32,
-        /// Bytes of what was said in them.
+        /// Bytes of their payloads, as they were written.
         bytes: u64,
     },
     /// A peer's HELLO was taken: the link can carry frames.

@@ -8,7 +8,8 @@
 //!
 //! 1. `clients.rs` finds out what a frame at the agents' door means; `submission.rs` judges it and takes it over.
 //! 2. `ledger.rs` writes it into the step's one transaction, and holds what follows until that is synced.
-//! 3. `sending.rs` sends what `outbox.rs` owns: in order, within window and room, again until it is stored.
+//! 3. `sending.rs` sends what `outbox.rs` owns: in order, within window and room, again until it is stored; `giving_up.rs` ends
+//!    what never is.
 //! 4. `inbox.rs`, on the other node, judges its place in the flow first and takes it only when it is next; `receipts.rs`
 //!    says STORED, and `notices.rs` hears what else the other end says about attempts.
 //! 5. `delivering.rs` gives it to its agent from `mailbox.rs`.
@@ -17,7 +18,7 @@
 //!
 //! `once.rs` and `recent.rs` are for what nobody keeps, `link.rs` for peers, `directory.rs` and `records.rs` for who is who, `recovery.rs` for what the
 //! journal held. `bounds.rs` says how much may wait where, `flows.rs` counts what other nodes have here, `clock.rs` watches the wall clock, `dead.rs` keeps
-//! what was given up, `history.rs` what happened lately. `rules.rs` names the rules that all of this follows.
+//! what was given up, `history.rs` what happened lately; `listing.rs`, `orders.rs` and `explain.rs` are for operators. `rules.rs` names the rules that all of this follows.
 #![no_std]
 
 extern crate alloc;
@@ -32,6 +33,7 @@ mod directory;
 mod effect;
 mod explain;
 mod flows;
+mod giving_up;
 mod history;
 mod inbox;
 mod input;

@@ -49,9 +49,8 @@ impl Collector for Scrape {
 impl Scrape {
     /// Whatever the core counts, by the core's own names.
     fn core(&self, writer: &mut Writer<'_>) -> fmt::Result {
-        for (name, count) in self.summary.stats.all() {
-            let words = name.replace('_', " ");
-            writer.counter(&format!("aicp_mesh_{name}"), &format!("Counted by the core: {words}."), count)?;
+        for ((name, count), (_, meaning)) in self.summary.stats.all().into_iter().zip(mesh::Stats::MEANINGS) {
+            writer.counter(&format!("aicp_mesh_{name}"), meaning.trim(), count)?;
         }
         Ok(())
     }
