@@ -21,7 +21,7 @@ use crate::node::Node;
 use crate::rules::Rule;
 use crate::say::{Asked, Failure};
 use crate::step::Step;
-use crate::time::millis;
+use crate::time::{Mono, millis};
 
 /// One connection.
 #[derive(Debug)]
@@ -56,6 +56,8 @@ pub(crate) struct Local {
     pub(crate) prekey: Option<([u8; 32], u64)>,
     /// All whose secret halves are kept.
     pub(crate) prekeys: BTreeSet<PrekeyId>,
+    /// When the next one is made.
+    pub(crate) next_prekey: Option<Mono>,
     pub(crate) sequence: u64,
 }
 
@@ -122,6 +124,7 @@ impl Locals {
             topics: Vec::new(),
             prekey: None,
             prekeys: BTreeSet::new(),
+            next_prekey: None,
             sequence: 0,
         };
         self.agents.insert(local.hosted.id, local);

@@ -189,6 +189,6 @@ impl Node {
         for (pair, keep_until) in marks {
             self.timers.set(now.when(keep_until), Why::MarkEnds(pair));
         }
-        self.arm_dead_end(step);
+        self.rearm_dead_end(step);
     }
 }

@@ -17,6 +17,7 @@ use crate::outbox::Owned;
 use crate::pair::Pair;
 use crate::sending::kind_of;
 use crate::step::Step;
+use crate::time::Mono;
 use crate::timers::Why;
 
 /// Where a dead letter lay, and is put back to.
@@ -58,6 +59,8 @@ pub(crate) struct Dead {
     pub(crate) all: BTreeMap<Grave, Buried>,
     pub(crate) total: Share,
     peers: BTreeMap<NodeId, BTreeSet<Grave>>,
+    /// When the oldest are looked at.
+    ends: Option<Mono>,
 }
 
 impl Dead {
@@ -256,13 +259,27 @@ impl Node {
     }
 
     pub(crate) fn arm_dead_end(&mut self, step: &Step<'_>) {
-        if let Some(((since, _), _)) = self.dead.all.first_key_value() {
-            self.timers.set(step.now.when(since.saturating_add(DEAD_LIFE)), Why::DeadEnd);
+        if self.dead.ends.is_some() {
+            return;
         }
+        if let Some(((since, _), _)) = self.dead.all.first_key_value() {
+            let ends = step.now.when(since.saturating_add(DEAD_LIFE));
+            self.dead.ends = Some(ends);
+            self.timers.set(ends, Why::DeadEnd);
+        }
+    }
+
+    /// The clock has moved: the deadline is set anew.
+    pub(crate) fn rearm_dead_end(&mut self, step: &Step<'_>) {
+        if let Some(ends) = self.dead.ends.take() {
+            self.timers.clear(ends, Why::DeadEnd);
+        }
+        self.arm_dead_end(step);
     }
 
     /// Forgets those that are old enough.
     pub(crate) fn dead_end(&mut self, step: &Step<'_>) {
+        self.dead.ends = None;
         if self.clock.is_suspended() {
             return;
         }

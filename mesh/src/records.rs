@@ -24,7 +24,11 @@ impl Node {
         step.ask(Effect::MakePrekey { agent, not_after });
         // All agents have theirs made together at a start; the next ones are spread.
         let after = PREKEY_ROTATION - self.chance.between(0, PREKEY_ROTATION_SPREAD);
-        self.timers.set(step.now.mono.after(after), Why::NextPrekey(agent));
+        let next = step.now.mono.after(after);
+        if let Some(before) = self.locals.agents.get_mut(&agent).and_then(|local| local.next_prekey.replace(next)) {
+            self.timers.clear(before, Why::NextPrekey(agent));
+        }
+        self.timers.set(next, Why::NextPrekey(agent));
     }
 
     pub(crate) fn prekey_made(
