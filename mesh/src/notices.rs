@@ -1,5 +1,5 @@
 //! What the other end says about attempts, before anything is stored there: that a prekey is not kept, that a newer flow
-//! is known. It ends no message; it leads to another attempt.
+//! is known, that there is no room. It ends no message; it leads to another attempt.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
