@@ -1,4 +1,4 @@
-//! Key pairs of agents and nodes. They sign; their bytes leave through [`crate::vault`] and nowhere else.
+//! Key pairs of agents, nodes and the authorities of meshes. They sign; their bytes leave through [`crate::vault`] and nowhere else.
 
 use ed25519_dalek::{Signer, SigningKey};
 use proto::{AgentId, NodeId, limits};
@@ -28,6 +28,11 @@ impl KeyPair {
     /// For the vault alone.
     pub(crate) fn seed(&self) -> Zeroizing<[u8; 32]> {
         Zeroizing::new(self.secret.to_bytes())
+    }
+
+    /// The half that everyone may know.
+    pub(crate) const fn public(&self) -> &PublicKey {
+        &self.public
     }
 
     pub(crate) fn sign(&self, message: &[u8]) -> [u8; limits::SIGNATURE_BYTES] {
@@ -110,6 +115,40 @@ impl NodeKey {
     #[must_use]
     pub const fn id(&self) -> NodeId {
         self.public().node_id()
+    }
+}
+
+/// The key pair that says who belongs to a mesh. Whoever holds it can let anybody in.
+pub struct AuthorityKey(pub(crate) KeyPair);
+
+impl AuthorityKey {
+    /// Makes one that nobody has, and so a new mesh.
+    pub fn make() -> Result<Self, NoRandomness> {
+        KeyPair::make().map(Self)
+    }
+
+    /// The same pair for everyone who knows the seed. For tests and vectors, whose keys protect nothing.
+    #[must_use]
+    pub fn from_published_seed(seed: &[u8; 32]) -> Self {
+        Self(KeyPair::from_seed(seed))
+    }
+
+    /// The half that everyone may know.
+    #[must_use]
+    pub const fn public(&self) -> &PublicKey {
+        &self.0.public
+    }
+
+    /// Which mesh: the hash of the key.
+    #[must_use]
+    pub const fn mesh(&self) -> [u8; limits::ID_BYTES] {
+        *self.0.public.id().as_bytes()
+    }
+}
+
+impl core::fmt::Debug for AuthorityKey {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "AuthorityKey({:?}, secret not shown)", self.public().id())
     }
 }
 

@@ -4,7 +4,8 @@
 //! - [`public`]: public keys, admitted by rules stricter than the curve's.
 //! - [`sign`] and [`seal`]: how a frame is made; [`verify`] and [`prekey`]: how one is opened.
 //! - [`store_key`] and [`vault`]: what lies on disk; [`backup`]: all of it in one file under a passphrase.
-//! - [`certificate`] and [`tls`]: a node's identity as TLS shows it.
+//! - [`certificate`] and [`tls`]: a node's identity as TLS shows it; [`trust`]: whom a mesh's authority vouches for.
+//! - [`ticket`]: how a newcomer proves that it was invited; [`share`]: how a second node comes to hold the authority's key.
 //!
 //! Nothing here has a clock or timers: who calls says what time it is. Nobody outside names a nonce or a cipher;
 //! secrets print nothing, are not serialised, and are wiped when dropped.
@@ -17,17 +18,21 @@ mod nonce;
 pub mod prekey;
 pub mod public;
 pub mod seal;
+pub mod share;
 pub mod sign;
 mod stack;
 pub mod store_key;
+pub mod ticket;
 pub mod tls;
+pub mod trust;
 pub mod vault;
 pub mod verify;
 
-pub use identity::{AgentKey, NodeKey};
+pub use identity::{AgentKey, AuthorityKey, NodeKey};
 pub use prekey::Prekeys;
 pub use public::PublicKey;
 pub use seal::Sealer;
+pub use trust::{AuthorityCertificate, AuthorityTrust};
 pub use verify::Attested;
 
 /// The operating system gave no random bytes. Nothing can be made or sealed until it does.

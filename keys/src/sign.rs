@@ -1,14 +1,16 @@
 //! What an AICP key signs: frames, whose form the RFC fixes, and all else behind a context string.
 
 use bytes::BytesMut;
+use proto::member::{JoinAsk, SignedAsk};
 use proto::metadata::MetadataDraft;
-use proto::record::{AgentRecord, CarriedRecord, NodeRecord, RecordKind};
+use proto::record::{AgentRecord, CarriedRecord, NodeRecord, RecordKind, Revocations};
 use proto::{Boundary, Draft, Frame, Header, Protection, Refusal, limits};
 use sha2::{Digest, Sha256};
 
 use crate::nonce::OsNonces;
 use crate::seal::SealError;
-use crate::{AgentKey, NodeKey};
+use crate::ticket::TicketKey;
+use crate::{AgentKey, AuthorityKey, NodeKey};
 
 /// What a signature is for. No two contexts begin alike, and none is as short as a frame's digest.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -19,18 +21,27 @@ pub enum Context {
     Hosting,
     /// A node about itself.
     NodeRecord,
-    /// Reserved: who is out.
+    /// A mesh's authority about who is out.
     Revocation,
-    /// Reserved: who comes in.
+    /// A ticket's key about who comes in with it.
     Enrol,
-    /// Reserved: who holds the mesh's authority next.
+    /// A newcomer about itself.
+    Joiner,
+    /// A node about the key that the authority's key is to be sealed to.
     Successor,
 }
 
 impl Context {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::AgentRecord, Self::Hosting, Self::NodeRecord, Self::Revocation, Self::Enrol, Self::Successor];
+    pub const ALL: [Self; 7] = [
+        Self::AgentRecord,
+        Self::Hosting,
+        Self::NodeRecord,
+        Self::Revocation,
+        Self::Enrol,
+        Self::Joiner,
+        Self::Successor,
+    ];
 
     /// What stands before the signed bytes.
     #[must_use]
@@ -41,6 +52,7 @@ impl Context {
             Self::NodeRecord => b"AICP/1 node record\0",
             Self::Revocation => b"AICP/1 revocation\0",
             Self::Enrol => b"AICP/1 enrol\0",
+            Self::Joiner => b"AICP/1 joiner\0",
             Self::Successor => b"AICP/1 successor\0",
         }
     }
@@ -122,6 +134,27 @@ pub fn node_record(node: &NodeKey, record: &NodeRecord) -> Result<CarriedRecord,
     let body = record.write()?;
     let signature = node.pair().sign(&Context::NodeRecord.message(&[&body]));
     CarriedRecord::assemble(RecordKind::Node, &body, &signature, None)
+}
+
+/// Signs the list of those that a mesh trusts no longer.
+pub fn revocations(authority: &AuthorityKey, list: &Revocations) -> Result<CarriedRecord, Refusal> {
+    if list.mesh != authority.mesh() {
+        return Err(Refusal::WrongKey);
+    }
+    let body = list.write()?;
+    let signature = authority.0.sign(&Context::Revocation.message(&[&body]));
+    CarriedRecord::assemble(RecordKind::Revocations, &body, &signature, None)
+}
+
+/// Signs what a newcomer asks, as the ticket's key and as the newcomer.
+pub fn join_ask(ticket: &TicketKey, node: &NodeKey, ask: &JoinAsk) -> Result<SignedAsk, Refusal> {
+    if ask.ticket_key != *ticket.public().as_bytes() || ask.public_key != *node.public().as_bytes() {
+        return Err(Refusal::WrongKey);
+    }
+    let body = ask.write();
+    let by_ticket = ticket.pair().sign(&Context::Enrol.message(&[&body]));
+    let by_node = node.pair().sign(&Context::Joiner.message(&[&body, &by_ticket]));
+    SignedAsk::assemble(&body, &by_ticket, &by_node)
 }
 
 /// A buffer that holds the whole frame, with room for the header at its beginning.

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use proto::NodeId;
+use proto::{NodeId, limits};
 use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
@@ -17,23 +17,83 @@ use rustls::{
     SignatureAlgorithm, SignatureScheme,
 };
 
+use crate::ticket::TicketKey;
+use crate::trust::{AuthorityTrust, CertificateFault};
 use crate::{NodeKey, certificate};
 
-/// The one protocol that is spoken over these links.
+/// What is spoken over the links between nodes.
 pub const ALPN: &[u8] = b"aicp/1";
+/// What a newcomer and its inviter speak.
+pub const JOIN_ALPN: &[u8] = b"aicp-join/1";
+
+/// What a guest is called in its certificate. Nobody judges it.
+const GUEST: &str = "guest";
 
 /// Whom a listener lets in. A node uses one kind of trust, never several.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Trust {
     /// These nodes, whatever their certificates say beside the key.
     Pinned(BTreeSet<NodeId>),
+    /// The members of a mesh, and whoever holds an open ticket.
+    Authority(AuthorityTrust),
+}
+
+/// As what somebody was let in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Role {
+    /// A node to link with.
+    Peer,
+    /// Somebody with a ticket, who may ask to join and nothing else.
+    Guest,
 }
 
 impl Trust {
-    fn takes(&self, node: NodeId) -> bool {
-        match self {
-            Self::Pinned(nodes) => nodes.contains(&node),
+    /// As what to take somebody who came in by TLS and speaks `protocol`. Nothing if the two do not go together: the
+    /// connection is to be closed.
+    #[must_use]
+    pub fn role(&self, node: NodeId, protocol: &[u8]) -> Option<Role> {
+        let is_guest = match self {
+            Self::Pinned(_) => false,
+            Self::Authority(trust) => trust.guests.contains(&node),
+        };
+        match (is_guest, protocol) {
+            (false, ALPN) => Some(Role::Peer),
+            (true, JOIN_ALPN) => Some(Role::Guest),
+            (true | false, _) => None,
         }
+    }
+
+    fn protocols(&self) -> Vec<Vec<u8>> {
+        match self {
+            Self::Pinned(_) => vec![ALPN.to_vec()],
+            Self::Authority(_) => vec![ALPN.to_vec(), JOIN_ALPN.to_vec()],
+        }
+    }
+
+    /// Judges the one certificate that was shown, by the clock that rustls reads.
+    fn judge(&self, leaf: &CertificateDer<'_>, node: NodeId, now: UnixTime) -> Result<(), CertificateError> {
+        match self {
+            Self::Pinned(nodes) if nodes.contains(&node) => Ok(()),
+            Self::Pinned(_) => Err(CertificateError::ApplicationVerificationFailure),
+            Self::Authority(trust) if trust.guests.contains(&node) => Ok(()),
+            Self::Authority(trust) => {
+                let now = now.as_secs().saturating_mul(limits::SECOND);
+                trust.judge(leaf, now).map(drop).map_err(in_words_of_tls)
+            }
+        }
+    }
+}
+
+/// What the other side and the logs are told.
+const fn in_words_of_tls(fault: CertificateFault) -> CertificateError {
+    match fault {
+        CertificateFault::Form | CertificateFault::Key => CertificateError::BadEncoding,
+        CertificateFault::Issuer => CertificateError::UnknownIssuer,
+        CertificateFault::NotYet => CertificateError::NotValidYet,
+        CertificateFault::Expired => CertificateError::Expired,
+        CertificateFault::Use => CertificateError::InvalidPurpose,
+        CertificateFault::Name => CertificateError::NotValidForName,
+        CertificateFault::Revoked => CertificateError::Revoked,
     }
 }
 
@@ -47,16 +107,24 @@ impl Shown {
     pub fn new(node: Arc<NodeKey>, certificate: CertificateDer<'static>) -> Self {
         Self(Arc::new(CertifiedKey::new(vec![certificate], Arc::new(TlsKey(node)))))
     }
+
+    /// What whoever holds a ticket shows: a certificate that its key signs for itself.
+    fn guest(ticket: &TicketKey) -> Result<Self, Error> {
+        let name = GUEST.parse().map_err(|_| Error::General("a guest's name".into()))?;
+        let made = certificate::self_signed(ticket.node_key(), &name);
+        let certificate = made.map_err(|error| Error::General(error.to_string()))?;
+        Ok(Self::new(Arc::clone(ticket.node_key()), certificate))
+    }
 }
 
 /// How a node listens.
 pub fn listener(shown: &Shown, trust: Trust) -> Result<ServerConfig, Error> {
-    let provider = provider();
-    let mut config = ServerConfig::builder_with_provider(provider)
+    let protocols = trust.protocols();
+    let mut config = ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&rustls::version::TLS13])?
-        .with_client_cert_verifier(Arc::new(PeerCheck { trust }))
+        .with_client_cert_verifier(Arc::new(PeerCheck { trust, meant: None }))
         .with_cert_resolver(Arc::new(SingleCertAndKey::from(Arc::clone(&shown.0))));
-    config.alpn_protocols = vec![ALPN.to_vec()];
+    config.alpn_protocols = protocols;
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
     config.max_early_data_size = 0;
@@ -65,13 +133,29 @@ pub fn listener(shown: &Shown, trust: Trust) -> Result<ServerConfig, Error> {
 
 /// How a node dials one other node. The id that was meant is part of it, so nothing else can be reached with it.
 pub fn dialer(shown: &Shown, meant: NodeId) -> Result<ClientConfig, Error> {
-    let trust = Trust::Pinned(BTreeSet::from([meant]));
+    dial(shown, meant, Trust::Pinned(BTreeSet::from([meant])), ALPN)
+}
+
+/// How a member of a mesh dials another one: the id that was meant, and the authority vouches for it.
+pub fn member_dialer(shown: &Shown, meant: NodeId, mut trust: AuthorityTrust) -> Result<ClientConfig, Error> {
+    // Guests come; nobody goes to them.
+    trust.guests.clear();
+    dial(shown, meant, Trust::Authority(trust), ALPN)
+}
+
+/// How a newcomer dials its inviter. TLS proves both: here the ticket, there the node that gave it out.
+pub fn join_dialer(ticket: &TicketKey, inviter: NodeId) -> Result<ClientConfig, Error> {
+    let shown = Shown::guest(ticket)?;
+    dial(&shown, inviter, Trust::Pinned(BTreeSet::from([inviter])), JOIN_ALPN)
+}
+
+fn dial(shown: &Shown, meant: NodeId, trust: Trust, protocol: &[u8]) -> Result<ClientConfig, Error> {
     let mut config = ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(PeerCheck { trust }))
+        .with_custom_certificate_verifier(Arc::new(PeerCheck { trust, meant: Some(meant) }))
         .with_client_cert_resolver(Arc::new(SingleCertAndKey::from(Arc::clone(&shown.0))));
-    config.alpn_protocols = vec![ALPN.to_vec()];
+    config.alpn_protocols = vec![protocol.to_vec()];
     config.resumption = Resumption::disabled();
     config.enable_early_data = false;
     config.enable_sni = false;
@@ -83,19 +167,24 @@ fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::aws_lc_rs::default_provider())
 }
 
-/// Both sides' verifier: the certificate's key must hash to a trusted node id and must have signed the handshake.
+/// Both sides' verifier: the certificate's key must hash to the node id that was meant, be trusted, and have signed the
+/// handshake.
 #[derive(Debug)]
 struct PeerCheck {
     trust: Trust,
+    meant: Option<NodeId>,
 }
 
 impl PeerCheck {
-    fn check(&self, leaf: &CertificateDer<'_>, more: &[CertificateDer<'_>]) -> Result<(), Error> {
+    fn check(&self, leaf: &CertificateDer<'_>, more: &[CertificateDer<'_>], now: UnixTime) -> Result<(), Error> {
         if !more.is_empty() {
             return Err(CertificateError::BadEncoding.into());
         }
         let node = certificate::node_of(leaf).map_err(|_| Error::from(CertificateError::BadEncoding))?;
-        if self.trust.takes(node) { Ok(()) } else { Err(CertificateError::ApplicationVerificationFailure.into()) }
+        if self.meant.is_some_and(|meant| meant != node) {
+            return Err(CertificateError::ApplicationVerificationFailure.into());
+        }
+        Ok(self.trust.judge(leaf, node, now)?)
     }
 
     /// TLS shows the same key again; it is admitted and verified by our own strict rules, not the provider's.
@@ -125,9 +214,9 @@ impl ServerCertVerifier for PeerCheck {
         more: &[CertificateDer<'_>],
         _name: &ServerName<'_>,
         _ocsp: &[u8],
-        _now: UnixTime,
+        now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        self.check(leaf, more).map(|()| ServerCertVerified::assertion())
+        self.check(leaf, more, now).map(|()| ServerCertVerified::assertion())
     }
 
     fn verify_tls12_signature(
@@ -162,9 +251,9 @@ impl ClientCertVerifier for PeerCheck {
         &self,
         leaf: &CertificateDer<'_>,
         more: &[CertificateDer<'_>],
-        _now: UnixTime,
+        now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        self.check(leaf, more).map(|()| ClientCertVerified::assertion())
+        self.check(leaf, more, now).map(|()| ClientCertVerified::assertion())
     }
 
     fn verify_tls12_signature(

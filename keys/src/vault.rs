@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use crate::identity::KeyPair;
 use crate::store_key::Credential;
-use crate::{AgentKey, NodeKey};
+use crate::{AgentKey, AuthorityKey, NodeKey};
 
 /// `AICPKEY`, the format's version, a kind, the secret, and 32 bytes by which damage is found: the public key, or
 /// for a credential its hash.
@@ -21,6 +21,7 @@ const FILE_BYTES: usize = CHECK_AT + 32;
 const AGENT: u8 = 1;
 const NODE: u8 = 2;
 const CREDENTIAL: u8 = 3;
+const AUTHORITY: u8 = 4;
 
 /// Why a key file was not read or written. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
@@ -96,6 +97,11 @@ pub fn save_credential(path: &Path, credential: &Credential) -> Result<(), Vault
     save(path, CREDENTIAL, credential.secret(), &check_of(credential.secret()))
 }
 
+/// Keeps the key of a mesh's authority. The file must not exist.
+pub fn save_authority(path: &Path, key: &AuthorityKey) -> Result<(), VaultError> {
+    save(path, AUTHORITY, &key.0.seed(), key.public().as_bytes())
+}
+
 /// Takes an agent's key back into use.
 pub fn load_agent(path: &Path) -> Result<AgentKey, VaultError> {
     load_pair(path, AGENT, "an agent's key").map(AgentKey)
@@ -113,6 +119,11 @@ pub fn load_credential(path: &Path) -> Result<Credential, VaultError> {
         return Err(damaged(path, "a credential"));
     }
     Ok(Credential::from_bytes(&secret))
+}
+
+/// Takes the key of a mesh's authority back into use.
+pub fn load_authority(path: &Path) -> Result<AuthorityKey, VaultError> {
+    load_pair(path, AUTHORITY, "the key of a mesh's authority").map(AuthorityKey)
 }
 
 /// Whether a file is a plain one of ours that nobody else can read. It is not opened.

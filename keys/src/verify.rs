@@ -1,10 +1,11 @@
 //! The one place where a [`Verified`] is made. Everything is checked over the bytes that arrived.
 
-use proto::record::{AgentRecord, CarriedRecord, Known, NodeRecord, RecordKind};
+use proto::member::{JoinAsk, SignedAsk};
+use proto::record::{AgentRecord, CarriedRecord, Known, NodeRecord, RecordKind, Revocations};
 use proto::{Content, Frame, Header, Refusal, Verified};
 
 use crate::sign::{self, Context, digest};
-use crate::{AgentKey, NodeKey, Prekeys, PublicKey};
+use crate::{AgentKey, AuthorityTrust, NodeKey, Prekeys, PublicKey};
 
 /// Checks a frame's signature. The key is that of the header's source, or this fails.
 pub fn frame(frame: Frame, key: &PublicKey) -> Result<Verified<Frame>, Refusal> {
@@ -121,6 +122,65 @@ pub fn node_record(carried: CarriedRecord) -> Result<Verified<Attested<NodeRecor
         return Err(Refusal::RecordSignature);
     }
     Ok(Verified::assert_verified(Attested { record, key, carried }))
+}
+
+/// Checks a member's record: like [`node_record`], and the mesh's authority gave its certificate to this key under this
+/// name, for no less time than the record counts. Whether that time has come or is over is not judged, nor whether the
+/// node was revoked since.
+pub fn member_record(
+    carried: CarriedRecord,
+    trust: &AuthorityTrust,
+) -> Result<Verified<Attested<NodeRecord>>, Refusal> {
+    let proof = node_record(carried)?;
+    let Attested { record, key, .. } = proof.get();
+    let certificate = record.certificate.as_deref().ok_or(Refusal::Certificate)?;
+    let about = trust.judge_once(certificate).map_err(|_| Refusal::Certificate)?;
+    if about.key != *key || about.name != record.name || record.expiry > about.validity.not_after {
+        return Err(Refusal::Certificate);
+    }
+    Ok(proof)
+}
+
+/// Checks the list of those that a mesh trusts no longer.
+pub fn revocations(carried: CarriedRecord, authority: &PublicKey) -> Result<Verified<Attested<Revocations>>, Refusal> {
+    if carried.kind() != RecordKind::Revocations {
+        return Err(Refusal::RecordForm);
+    }
+    let record = Revocations::read(carried.body())?;
+    if record.mesh != *authority.id().as_bytes() {
+        return Err(Refusal::WrongKey);
+    }
+    let signature = carried.signature().ok_or(Refusal::RecordForm)?;
+    if !authority.has_signed(&Context::Revocation.message(&[carried.body()]), signature) {
+        return Err(Refusal::RecordSignature);
+    }
+    Ok(Verified::assert_verified(Attested { record, key: *authority, carried }))
+}
+
+/// What a newcomer asks, and the admitted keys that signed it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Asked {
+    /// What it asks.
+    pub ask: JoinAsk,
+    /// The ticket's key. Whether such a ticket is open is for its holder to say.
+    pub ticket: PublicKey,
+    /// The newcomer's key.
+    pub node: PublicKey,
+}
+
+/// Checks what a newcomer asks: whoever made it has the ticket and the key that is to become a member.
+pub fn join_ask(signed: &SignedAsk) -> Result<Verified<Asked>, Refusal> {
+    let ask = JoinAsk::read(signed.body())?;
+    let ticket = PublicKey::admit(&ask.ticket_key)?;
+    let node = PublicKey::admit(&ask.public_key)?;
+    let by_ticket = signed.by_ticket().ok_or(Refusal::RecordForm)?;
+    let by_node = signed.by_node().ok_or(Refusal::RecordForm)?;
+    let is_signed = ticket.has_signed(&Context::Enrol.message(&[signed.body()]), by_ticket)
+        && node.has_signed(&Context::Joiner.message(&[signed.body(), by_ticket]), by_node);
+    if !is_signed {
+        return Err(Refusal::RecordSignature);
+    }
+    Ok(Verified::assert_verified(Asked { ask, ticket, node }))
 }
 
 /// Whether `key` signed `message` behind a context. For objects that have no type of their own yet.

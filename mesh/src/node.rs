@@ -157,6 +157,7 @@ impl Node {
             name: self.me.name.clone(),
             addresses: self.addresses.clone(),
             links: Vec::new(),
+            certificate: None,
             sequence: self.node_sequence,
             expiry: step.wall().saturating_add(RECORD_LIFE),
         };

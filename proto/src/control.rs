@@ -14,8 +14,8 @@ mod generated;
 
 pub use generated::{
     AgentStatus, Attach, AttachReply, DeadLetter, DeadLetters, DirectoryAgent, Done, ErrorBody as RawErrorBody,
-    Explain, Moment, NodeAgents, NodeStatus, Outbox, OutboxMessage, PeerStatus, Resolve, ResolveReply, Select, Story,
-    Tap, TapReply,
+    Explain, Member as RawMember, Moment, NodeAgents, NodeStatus, Outbox, OutboxMessage, PeerStatus, Resolve,
+    ResolveReply, Select, Story, Tap, TapReply,
 };
 use strict::{strict_messages, strict_string, strict_strings};
 

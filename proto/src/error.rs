@@ -156,6 +156,8 @@ refusals! {
     RecordSignature = "record-signature", UNAUTHENTICATED;
     /// The hosting node did not countersign.
     Countersignature = "countersignature", UNAUTHENTICATED;
+    /// A certificate that the mesh's authority did not give to this node under this name.
+    Certificate = "certificate", UNAUTHENTICATED;
     /// A public key that is not canonical, of small order, or not torsion-free.
     Key = "key", UNAUTHENTICATED;
     /// The key's hash is not the source.

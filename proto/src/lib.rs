@@ -29,6 +29,7 @@ mod header;
 mod id;
 pub mod limits;
 pub mod link;
+pub mod member;
 pub mod metadata;
 mod msgpack;
 mod plain;

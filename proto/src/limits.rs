@@ -82,6 +82,11 @@ pub const ADDRESS_BYTES_MAX: usize = 255;
 /// Links in a node record.
 pub const LINKS_MAX: u32 = 512;
 
+/// Longest certificate of a node or of an authority. Ours have some 400 bytes and three names.
+pub const CERTIFICATE_BYTES_MAX: usize = 2048;
+/// Nodes that one list of revocations names.
+pub const REVOKED_MAX: u32 = 900;
+
 /// One second, in the unit of every time on the wire.
 pub const SECOND: u64 = 1_000_000_000;
 /// One hour.
@@ -126,6 +131,11 @@ const _: () = assert!(
     CHAIN_BYTES_MAX + LINKS_MAX as usize * (ID_BYTES + 2) <= 2 * RECORD_BYTES_MAX,
     "neither kind of record can need more than its bound"
 );
+const _: () = assert!(
+    REVOKED_MAX as usize * (ID_BYTES + 2) + 64 <= RECORD_BYTES_MAX
+        && CERTIFICATE_BYTES_MAX + LINKS_MAX as usize * (ID_BYTES + 2) + 4096 <= RECORD_BYTES_MAX,
+    "the longest list fits a record, and so do links and a certificate with room for addresses"
+);
 const _: () = assert!(PREKEY_ROTATION < PREKEY_LIFE_MAX);
 const _: () = assert!(
     BODY_BYTES_MAX as u64 / BULK_SEAL_BYTES as u64 > 1 && SEALS_PER_EPHEMERAL_MAX as u64 <= 1 << 32,
@@ -144,6 +154,49 @@ pub const BACKUP_PASSPHRASE_BYTES_MIN: usize = 12;
 pub const BACKUP_PASSPHRASE_BYTES_MAX: usize = 1024;
 /// Longest backup: the keys of `HOSTED_MAX` agents with the longest names, and of a hundred days, with room to spare.
 pub const BACKUP_BYTES_MAX: usize = 16 << 20;
+
+// A mesh and its members (`keys`, `mesh`, `daemon`): docs/PROTOCOL.md, section 11.
+
+/// The certificate of a mesh's authority counts this long.
+pub const AUTHORITY_LIFE: u64 = 3652 * 24 * HOUR;
+/// A node's certificate counts this long.
+pub const CERTIFICATE_LIFE: u64 = 30 * 24 * HOUR;
+/// Certificates are dated back by this, for nodes whose clocks are behind.
+pub const CERTIFICATE_BACKDATED: u64 = CLOCKS_APART_MAX;
+/// A certificate is renewed when this part of its life is over: so many `CERTIFICATE_PARTS`.
+pub const RENEW_AT: u64 = 4;
+/// From this part on people are warned.
+pub const WARN_AT: u64 = 5;
+/// Of these a certificate's life has six.
+pub const CERTIFICATE_PARTS: u64 = 6;
+/// Between two attempts to renew, at first.
+pub const RENEW_PAUSE: u64 = 600 * SECOND;
+/// And later on.
+pub const RENEW_PAUSE_MAX: u64 = HOUR;
+/// A node's record counts this long, and never longer than its certificate.
+pub const NODE_RECORD_LIFE: u64 = 7 * 24 * HOUR;
+/// A ticket counts this long if nobody says otherwise.
+pub const TICKET_LIFE: u64 = 900 * SECOND;
+/// And at most this long.
+pub const TICKET_LIFE_MAX: u64 = 7 * 24 * HOUR;
+/// Tickets that are open at a time.
+pub const TICKETS_MAX: usize = 64;
+/// Bytes of a ticket's secret.
+pub const TICKET_SECRET_BYTES: usize = 16;
+/// Longest ticket: sixteen of the longest addresses.
+pub const TICKET_BYTES_MAX: usize = 1 + 2 * ID_BYTES + TICKET_SECRET_BYTES + 8 + 16 * (1 + ADDRESS_BYTES_MAX);
+/// Its letters: eight for five bytes, and what stands around them.
+pub const TICKET_TEXT_BYTES_MAX: usize = TICKET_BYTES_MAX * 8 / 5 + 32;
+/// What a newcomer asks.
+pub const JOIN_ASK_BYTES_MAX: usize = 1024;
+/// What it is answered: two certificates, a node's record and the longest list of revocations.
+pub const JOIN_ANSWER_BYTES_MAX: usize = CONTROL_BYTES_MAX - 1024;
+/// Longest words of a refusal.
+pub const REFUSED_WORDS_BYTES_MAX: usize = 1024;
+
+const _: () = assert!(ADDRESSES_MAX == 16, "a ticket names as many addresses as a record");
+const _: () = assert!(RENEW_AT < WARN_AT && WARN_AT < CERTIFICATE_PARTS);
+const _: () = assert!(NODE_RECORD_LIFE < CERTIFICATE_LIFE && TICKET_LIFE <= TICKET_LIFE_MAX);
 
 // The journal (`store`): see docs/decisions/0007-the-journal.md.
 

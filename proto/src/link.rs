@@ -1,10 +1,12 @@
 //! What two nodes say to each other on the control stream of a link (`docs/PROTOCOL.md`, section 17): who they are,
-//! records, notices, and what became of messages. It never carries a frame, and no message is longer than its bound.
+//! records, notices, what became of messages, and who belongs to the mesh. It never carries a frame, and no message is
+//! longer than its bound.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 use crate::control::{ControlBody, Story};
-use crate::msgpack::{Fault, Reader, Writer};
+use crate::member::MemberMessage;
+use crate::msgpack::{Fault, FieldFault, Reader, Writer, exact, read_fields};
 use crate::record::{CarriedRecord, RecordKind};
 use crate::{AgentId, ContentType, ErrorCode, MessageId, Refusal, limits};
 
@@ -14,6 +16,7 @@ const WANT: u8 = 3;
 const NOTICE: u8 = 4;
 const EXPLAIN: u8 = 5;
 const STORY: u8 = 6;
+const MEMBER: u8 = 7;
 
 /// The version that is spoken here.
 pub const VERSION: u64 = 1;
@@ -26,7 +29,6 @@ const KEY_RECORD: u64 = 3;
 const KEY_TIME: u64 = 4;
 const KEY_PAYLOAD_MAX: u64 = 5;
 const KEY_LINK: u64 = 6;
-const KEY_MAX: u64 = 127;
 
 /// One message.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -43,6 +45,8 @@ pub enum ControlMessage {
     Explain(MessageId),
     /// What is remembered of a message. Untrusted: it proves nothing.
     Story(Box<Story>),
+    /// About who belongs to the mesh: invitations, certificates, the authority's key.
+    Member(Box<MemberMessage>),
     /// A kind that version 1 does not know, and ignores.
     Unknown(u8),
 }
@@ -153,6 +157,10 @@ impl ControlMessage {
                 let story = Story::read(ContentType::Protobuf, &body).ok_or(ControlError::Form { kind: "story" })?;
                 Ok(Self::Story(Box::new(story)))
             }
+            MEMBER => {
+                let message = MemberMessage::read(&body).ok_or(ControlError::Form { kind: "member message" })?;
+                Ok(Self::Member(Box::new(message)))
+            }
             unknown => Ok(Self::Unknown(unknown)),
         }
     }
@@ -186,6 +194,10 @@ impl ControlMessage {
                 out.put_u8(STORY);
                 out.put_slice(&story.write(ContentType::Protobuf));
             }
+            Self::Member(message) => {
+                out.put_u8(MEMBER);
+                out.put_slice(&message.write());
+            }
             Self::Unknown(kind) => out.put_u8(*kind),
         }
         let length = out.len() - begin - limits::CONTROL_LENGTH_BYTES;
@@ -201,25 +213,11 @@ impl ControlMessage {
 
 impl Hello {
     fn read(body: &[u8]) -> Result<Self, ControlError> {
-        const FORM: ControlError = ControlError::Form { kind: "HELLO" };
-        let mut reader = Reader::new(body);
-        let entries = reader.map().map_err(|_| FORM)?;
         let mut fields = HelloFields::default();
-        let mut last = None;
-        for _ in 0..entries {
-            let key = reader.uint().map_err(|_| FORM)?;
-            if key > KEY_MAX || last.is_some_and(|last| key <= last) {
-                return Err(FORM);
-            }
-            last = Some(key);
-            fields.take(key, &mut reader).map_err(|fault| match fault {
-                Fault::Form => FORM,
-                Fault::Type => ControlError::Field { key },
-            })?;
-        }
-        if !reader.is_empty() {
-            return Err(FORM);
-        }
+        read_fields(body, |key, reader| fields.take(key, reader)).map_err(|fault| match fault {
+            FieldFault::Form => ControlError::Form { kind: "HELLO" },
+            FieldFault::Value(key) => ControlError::Field { key },
+        })?;
         fields.complete()
     }
 
@@ -307,10 +305,6 @@ fn versions(reader: &mut Reader<'_>) -> Result<bool, Fault> {
     Ok(found)
 }
 
-fn exact<const N: usize>(octets: &[u8]) -> Result<[u8; N], Fault> {
-    octets.try_into().map_err(|_| Fault::Type)
-}
-
 impl Notice {
     fn read(mut body: Bytes) -> Option<Self> {
         let code = ErrorCode::new(body.try_get_u16().ok()?)?;
@@ -340,6 +334,7 @@ fn take_id(body: &mut Bytes) -> Option<AgentId> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::member::MemberSaid;
 
     fn record() -> CarriedRecord {
         CarriedRecord::assemble(RecordKind::Node, b"\x80", &[7; 64], None).expect("a layout")
@@ -372,6 +367,7 @@ mod tests {
             ControlMessage::Notice(notice),
             ControlMessage::Explain(MessageId::new(6)),
             ControlMessage::Story(Box::new(Story { message_id: "00".into(), ..Story::default() })),
+            ControlMessage::Member(Box::new(MemberMessage { request: 7, said: MemberSaid::Renew })),
         ]
     }
 

@@ -174,6 +174,46 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// Why a map of numbered fields was not read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum FieldFault {
+    /// It is not laid out as one.
+    Form,
+    /// This field is of another type or range.
+    Value(u64),
+}
+
+/// Highest key of a map of numbered fields.
+const FIELD_MAX: u64 = 127;
+
+/// Reads one map that fills `body`, its keys uints that strictly ascend. `take` reads the value of each, and passes over
+/// what it does not know.
+pub(crate) fn read_fields<'a>(
+    body: &'a [u8],
+    mut take: impl FnMut(u64, &mut Reader<'a>) -> Result<(), Fault>,
+) -> Result<(), FieldFault> {
+    let mut reader = Reader::new(body);
+    let entries = reader.map().map_err(|_| FieldFault::Form)?;
+    let mut last = None;
+    for _ in 0..entries {
+        let key = reader.uint().map_err(|_| FieldFault::Form)?;
+        if key > FIELD_MAX || last.is_some_and(|last| key <= last) {
+            return Err(FieldFault::Form);
+        }
+        last = Some(key);
+        take(key, &mut reader).map_err(|fault| match fault {
+            Fault::Form => FieldFault::Form,
+            Fault::Type => FieldFault::Value(key),
+        })?;
+    }
+    if reader.is_empty() { Ok(()) } else { Err(FieldFault::Form) }
+}
+
+/// Octets of exactly one length.
+pub(crate) fn exact<const N: usize>(octets: &[u8]) -> Result<[u8; N], Fault> {
+    octets.try_into().map_err(|_| Fault::Type)
+}
+
 /// A marker that is never right is a fault of form, any other one of type.
 fn mismatch(marker: Marker) -> Fault {
     let never = matches!(

@@ -1,4 +1,4 @@
-//! What an agent or a node signed about itself: the exact bytes, and what they decode to (`docs/PROTOCOL.md`,
+//! What an agent or a node signed about itself, and who the mesh trusts no longer: the exact bytes, and what they decode to (`docs/PROTOCOL.md`,
 //! section 9). Signatures are checked in `keys`, which alone can turn a record into a verified one.
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -6,13 +6,17 @@ use bytes::{BufMut, Bytes, BytesMut};
 use crate::{AgentId, Name, NodeId, Refusal, limits};
 
 mod fields;
+mod revocations;
 
 use fields::{Fields, RecordWriter};
+pub use revocations::Revocations;
 
 /// First byte of a carried agent record.
 const AGENT: u8 = 1;
 /// First byte of a carried node record.
 const NODE: u8 = 2;
+/// First byte of a carried list of revocations.
+const REVOCATIONS: u8 = 3;
 /// Kind and length.
 const PREFIX_BYTES: usize = 3;
 
@@ -31,13 +35,15 @@ pub enum RecordKind {
     Agent,
     /// Signed by the node.
     Node,
+    /// Signed by the mesh's authority.
+    Revocations,
 }
 
 impl RecordKind {
     const fn signatures(self) -> usize {
         match self {
             Self::Agent => 2,
-            Self::Node => 1,
+            Self::Node | Self::Revocations => 1,
         }
     }
 }
@@ -48,6 +54,7 @@ impl CarriedRecord {
         let kind = match bytes.first() {
             Some(&AGENT) => RecordKind::Agent,
             Some(&NODE) => RecordKind::Node,
+            Some(&REVOCATIONS) => RecordKind::Revocations,
             Some(_) | None => return Err(Refusal::RecordForm),
         };
         let length = bytes.get(1..PREFIX_BYTES).and_then(|length| length.try_into().ok()).ok_or(Refusal::RecordForm)?;
@@ -70,6 +77,7 @@ impl CarriedRecord {
         bytes.put_u8(match kind {
             RecordKind::Agent => AGENT,
             RecordKind::Node => NODE,
+            RecordKind::Revocations => REVOCATIONS,
         });
         bytes.put_u16(u16::try_from(body.len()).map_err(|_| Refusal::RecordForm)?);
         bytes.extend_from_slice(body);
@@ -101,7 +109,7 @@ impl CarriedRecord {
     pub fn countersignature(&self) -> Option<&[u8; limits::SIGNATURE_BYTES]> {
         match self.kind {
             RecordKind::Agent => self.bytes.last_chunk(),
-            RecordKind::Node => None,
+            RecordKind::Node | RecordKind::Revocations => None,
         }
     }
 
@@ -163,6 +171,8 @@ pub struct NodeRecord {
     pub addresses: Vec<Box<str>>,
     /// Which nodes it is linked with.
     pub links: Vec<NodeId>,
+    /// Its X.509 certificate, by which the mesh's authority says that it belongs. None where nodes are pinned.
+    pub certificate: Option<Bytes>,
     /// The maker's clock in ns; of two records the higher one counts.
     pub sequence: u64,
     /// Until when it counts, in ns.
@@ -221,12 +231,18 @@ impl NodeRecord {
     pub fn read(body: &[u8]) -> Result<Self, Refusal> {
         let mut f = Fields::read(body)?;
         let of_agents = f.capabilities.is_some() || f.topics.is_some() || f.prekey.is_some() || f.host.is_some();
-        forbid(of_agents || f.prekey_not_after.is_some() || f.chain.is_some())?;
+        forbid(of_agents || f.prekey_not_after.is_some())?;
+        let certificate = match f.chain.take().as_deref() {
+            None => None,
+            Some([certificate]) if certificate.len() <= limits::CERTIFICATE_BYTES_MAX => Some(certificate.clone()),
+            Some(_) => return Err(Refusal::RecordValue),
+        };
         Ok(Self {
             public_key: must(f.public_key)?,
             name: must(f.name.take())?,
             addresses: must(f.addresses.take())?,
             links: must(f.links.take())?,
+            certificate,
             sequence: must(f.sequence)?,
             expiry: must(f.expiry)?,
         })
@@ -234,9 +250,12 @@ impl NodeRecord {
 
     /// Writes the body that is to be signed. Bounds are judged by reading it back.
     pub fn write(&self) -> Result<Bytes, Refusal> {
-        let mut w = RecordWriter::begin(6);
+        let mut w = RecordWriter::begin(6 + usize::from(self.certificate.is_some()));
         w.bin(fields::PUBLIC_KEY, &self.public_key);
         w.str(fields::NAME, self.name.as_str());
+        if let Some(certificate) = &self.certificate {
+            w.bins(fields::CHAIN, core::iter::once(&certificate[..]));
+        }
         w.uint(fields::SEQUENCE, self.sequence);
         w.uint(fields::EXPIRY, self.expiry);
         w.strs(fields::ADDRESSES, &self.addresses);

@@ -54,6 +54,7 @@ pub(crate) fn read_record(carried: CarriedRecord) -> Result<Record, Refusal> {
             let id = id_of(&record.public_key);
             Record::Node(Verified::assert_verified(Box::new(Known { id, record, carried })))
         }
+        RecordKind::Revocations => return Err(Refusal::RecordForm),
     })
 }
 

@@ -26,6 +26,7 @@ fn node_record(node: &NodeKey) -> NodeRecord {
         name: "alpha".parse().expect("a name"),
         addresses: vec!["10.0.0.5:7727".into()],
         links: vec![],
+        certificate: None,
         sequence: 5,
         expiry: 6,
     }

@@ -224,6 +224,11 @@ fn record(case: &Value) -> Outcome {
             let attested = verify::node_record(carried)?.into_inner();
             Ok(json!({ "kind": "node", "fields": show::node_record(&attested.record) }))
         }
+        RecordKind::Revocations => {
+            let authority = PublicKey::admit(&hex::array(text(case, "authority_public")))?;
+            let attested = verify::revocations(carried, &authority)?.into_inner();
+            Ok(json!({ "kind": "revocations", "fields": show::revocations(&attested.record) }))
+        }
     }
 }
 

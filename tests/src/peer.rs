@@ -159,6 +159,7 @@ impl Peer {
             name: self.name.clone(),
             addresses: Vec::new(),
             links: Vec::new(),
+            certificate: None,
             sequence: wall(),
             expiry: u64::MAX,
         };
@@ -305,6 +306,7 @@ async fn hear_control(mut receive: RecvStream, mut arrived: BytesMut, heard: Arc
             | ControlMessage::Want(_)
             | ControlMessage::Explain(_)
             | ControlMessage::Story(_)
+            | ControlMessage::Member(_)
             | ControlMessage::Unknown(_) => {}
         }
         heard.news.notify_waiters();

@@ -3,7 +3,7 @@
 use proto::Header;
 use proto::entry::{Entry, Letter, Place};
 use proto::metadata::{Key, Metadata};
-use proto::record::{AgentRecord, NodeRecord};
+use proto::record::{AgentRecord, NodeRecord, Revocations};
 use serde_json::{Map, Value, json};
 
 use crate::hex;
@@ -119,13 +119,27 @@ pub fn agent_record(record: &AgentRecord) -> Value {
 /// The fields of a node's record.
 #[must_use]
 pub fn node_record(record: &NodeRecord) -> Value {
-    json!({
+    let mut fields = json!({
         "public_key": hex::write(record.public_key),
         "name": record.name.as_str(),
         "addresses": record.addresses,
         "links": record.links.iter().map(|link| hex::write(link.as_bytes())).collect::<Vec<_>>(),
         "sequence": record.sequence.to_string(),
         "expiry": record.expiry.to_string(),
+    });
+    if let Some(certificate) = &record.certificate {
+        fields["certificate"] = json!(hex::write(certificate));
+    }
+    fields
+}
+
+/// Who is out.
+#[must_use]
+pub fn revocations(record: &Revocations) -> Value {
+    json!({
+        "mesh": hex::write(record.mesh),
+        "epoch": record.epoch.to_string(),
+        "nodes": record.nodes.iter().map(|node| hex::write(node.as_bytes())).collect::<Vec<_>>(),
     })
 }
 

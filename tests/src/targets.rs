@@ -6,7 +6,7 @@ use proto::control::{
     Attach, AttachReply, ControlBody, ErrorBody, NodeAgents, NodeStatus, RawErrorBody, Resolve, ResolveReply,
 };
 use proto::link::{ControlError, ControlMessage};
-use proto::record::{AgentRecord, CarriedRecord, NodeRecord, RecordKind};
+use proto::record::{AgentRecord, CarriedRecord, NodeRecord, RecordKind, Revocations};
 use proto::{Boundary, Content, ContentType, DoorEvent, Frame, Header, HeaderError, Metadata, limits};
 
 mod choices;
@@ -152,6 +152,7 @@ pub fn record(bytes: &[u8]) {
     match carried.kind() {
         RecordKind::Agent => drop(AgentRecord::read(carried.body())),
         RecordKind::Node => drop(NodeRecord::read(carried.body())),
+        RecordKind::Revocations => drop(Revocations::read(carried.body())),
     }
 }
 

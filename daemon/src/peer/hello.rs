@@ -70,6 +70,7 @@ pub(super) async fn greet(
         | ControlMessage::Notice(_)
         | ControlMessage::Explain(_)
         | ControlMessage::Story(_)
+        | ControlMessage::Member(_)
         | ControlMessage::Unknown(_) => return Err(LinkEnd::new(ErrorCode::MALFORMED, "no HELLO")),
     };
     if !theirs.speaks_ours {

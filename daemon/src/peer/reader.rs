@@ -9,7 +9,7 @@ use keys::verify::{self, Attested};
 use mesh::{Input, PeerSaid};
 use proto::link::ControlMessage;
 use proto::record::{AgentRecord, CarriedRecord, RecordKind};
-use proto::{ErrorCode, NodeId, limits};
+use proto::{ErrorCode, NodeId, Refusal, limits};
 
 use super::LinkEnd;
 use super::hello::Control;
@@ -37,6 +37,8 @@ pub(super) async fn run(shared: Arc<Shared>, state: Arc<LinkState>, mut control:
             }
             ControlMessage::Explain(id) => Ok(PeerSaid::Explain(id)),
             ControlMessage::Story(story) => Ok(PeerSaid::Story(story)),
+            // Taken up with enrolment.
+            ControlMessage::Member(_) => continue,
             ControlMessage::Unknown(kind) => {
                 tracing::debug!(peer = ?state.peer, kind, "a control message of a kind that is not known here");
                 continue;
@@ -70,6 +72,8 @@ impl Hosts {
                     verify::agent_record(record, &key.ok_or(Reason::UnknownSource)?).map_err(Reason::Refused)?;
                 Ok(PeerSaid::Agent(Attested::known(record).boxed()))
             }
+            // Without an authority nobody can be revoked.
+            RecordKind::Revocations => Err(Reason::Refused(Refusal::RecordForm)),
         }
     }
 }

@@ -132,6 +132,7 @@ fn record(key: &NodeKey) -> CarriedRecord {
         name: "stranger".parse().expect("a name"),
         addresses: Vec::new(),
         links: Vec::new(),
+        certificate: None,
         sequence: 1,
         expiry: u64::MAX,
     };

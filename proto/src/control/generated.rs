@@ -610,3 +610,35 @@ pub struct TapReply {
     #[serde(deserialize_with = "crate::control::strict_messages")]
     pub moments: ::prost::alloc::vec::Vec<Moment>,
 }
+/// What members of a mesh say to each other about who belongs to it: a control message of kind 7 (docs/PROTOCOL.md,
+/// section 17). Only Protocol Buffers, and only between nodes.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Member {
+    /// Which question it is, or which one it answers.
+    #[prost(uint64, tag = "1")]
+    pub request: u64,
+    /// What is said: a number of the table there. Which of the other fields stand depends on it.
+    #[prost(uint32, tag = "2")]
+    pub kind: u32,
+    /// A public key.
+    #[prost(bytes = "vec", tag = "3")]
+    pub key: ::prost::alloc::vec::Vec<u8>,
+    /// Until when a ticket counts, in s.
+    #[prost(uint64, tag = "4")]
+    pub expiry: u64,
+    /// What was signed, sealed or encoded elsewhere.
+    #[prost(bytes = "vec", tag = "5")]
+    pub content: ::prost::alloc::vec::Vec<u8>,
+    /// A signature.
+    #[prost(bytes = "vec", tag = "6")]
+    pub signature: ::prost::alloc::vec::Vec<u8>,
+    /// Why not, for programs.
+    #[prost(uint32, tag = "7")]
+    pub code: u32,
+    /// Why not, for people.
+    #[prost(string, tag = "8")]
+    #[serde(deserialize_with = "crate::control::strict_string")]
+    pub words: ::prost::alloc::string::String,
+}

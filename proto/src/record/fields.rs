@@ -2,7 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 
-use crate::msgpack::{Fault, Reader, Writer, is_text};
+use crate::msgpack::{Fault, FieldFault, Reader, Writer, exact, is_text, read_fields};
 use crate::{AgentId, Name, NodeId, Refusal, limits};
 
 pub(super) const PUBLIC_KEY: u64 = 1;
@@ -17,7 +17,6 @@ pub(super) const SEQUENCE: u64 = 9;
 pub(super) const EXPIRY: u64 = 10;
 pub(super) const ADDRESSES: u64 = 11;
 pub(super) const LINKS: u64 = 12;
-const KEY_MAX: u64 = 127;
 
 /// All fields that either kind of record can have.
 #[derive(Default)]
@@ -42,22 +41,9 @@ impl Fields {
         if body.len() > limits::RECORD_BYTES_MAX {
             return Err(Refusal::RecordForm);
         }
-        let mut reader = Reader::new(body);
-        let entries = reader.map().map_err(|_| Refusal::RecordForm)?;
         let mut fields = Self::default();
-        let mut last = None;
-        for _ in 0..entries {
-            let key = reader.uint().map_err(|_| Refusal::RecordForm)?;
-            if key > KEY_MAX || last.is_some_and(|last| key <= last) {
-                return Err(Refusal::RecordForm);
-            }
-            last = Some(key);
-            fields.take(key, &mut reader).map_err(|fault| match fault {
-                Fault::Form => Refusal::RecordForm,
-                Fault::Type => Refusal::RecordValue,
-            })?;
-        }
-        if reader.is_empty() { Ok(fields) } else { Err(Refusal::RecordForm) }
+        read_fields(body, |key, reader| fields.take(key, reader)).map_err(refusal)?;
+        Ok(fields)
     }
 
     fn take(&mut self, key: u64, reader: &mut Reader<'_>) -> Result<(), Fault> {
@@ -82,11 +68,15 @@ impl Fields {
     }
 }
 
-fn exact<const N: usize>(octets: &[u8]) -> Result<[u8; N], Fault> {
-    octets.try_into().map_err(|_| Fault::Type)
+/// What a record is refused with.
+pub(super) const fn refusal(fault: FieldFault) -> Refusal {
+    match fault {
+        FieldFault::Form => Refusal::RecordForm,
+        FieldFault::Value(_) => Refusal::RecordValue,
+    }
 }
 
-fn node(octets: &[u8]) -> Result<NodeId, Fault> {
+pub(super) fn node(octets: &[u8]) -> Result<NodeId, Fault> {
     Ok(NodeId::new(AgentId::new(exact(octets)?)))
 }
 

@@ -34,6 +34,7 @@ fn node_record() -> NodeRecord {
         name: "alpha".parse().unwrap(),
         addresses: vec!["10.0.0.5:7727".into(), "[fd00::5]:7727".into(), "alpha.example:7727".into()],
         links: vec![NodeKey::from_published_seed(&[8; 32]).id()],
+        certificate: None,
         sequence: NOW,
         expiry: NOW + 604_800_000_000_000,
     }

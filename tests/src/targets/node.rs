@@ -254,6 +254,7 @@ fn link_up(host: &mut Host, choices: &mut Choices<'_>, link: LinkId) {
         name: name.parse().expect("a name"),
         addresses: Vec::new(),
         links: Vec::new(),
+        certificate: None,
         sequence,
         expiry: u64::MAX,
     };

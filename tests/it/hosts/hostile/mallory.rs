@@ -100,6 +100,7 @@ impl Mallory {
             name: "mallory".parse().expect("a name"),
             addresses: Vec::new(),
             links: Vec::new(),
+            certificate: None,
             sequence: wall(),
             expiry: u64::MAX,
         };

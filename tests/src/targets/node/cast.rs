@@ -234,6 +234,7 @@ fn verify_record(carried: CarriedRecord) -> Option<Record> {
             let host = cast.peers.iter().chain([&cast.us]).find(|key| key.id() == host)?;
             Some(Record::Agent(Attested::known(verify::agent_record(carried, host.public()).ok()?).boxed()))
         }
+        RecordKind::Revocations => None,
     }
 }
 
