@@ -1,7 +1,7 @@
 //! The whole daemon inside a process: what is opened, in which order, and how all of it comes to an end. It reads no
 //! environment and listens for no signal.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle as Thread;
@@ -20,14 +20,25 @@ use crate::peer::PeerDoor;
 use crate::shared::{Ask, Shared};
 use crate::tables::{SigningKey, ToClient, ToLink};
 use crate::telemetry::MetricsDoor;
-use crate::{Failure, StartError, StateDir, echo, journal};
+use crate::{Failure, Inherited, StartError, StateDir, echo, journal};
 
 /// What sessions and links have left to write, they write in this time.
 const FLUSH: Duration = Duration::from_millis(1500);
 /// Peers hear that their links are closed in this time; a dial that is under way is not waited for.
 const CLOSE: Duration = Duration::from_millis(300);
+/// After a restart in place, the port is free again in this time.
+const CLOSE_LATE: Duration = Duration::from_secs(3);
 /// Between two looks at whether they have.
 const LOOK: Duration = Duration::from_millis(5);
+
+/// Why a running daemon is to end.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Ended {
+    /// It cannot go on.
+    Failed(Failure),
+    /// What was changed counts from its next start on: it is to begin anew, with the same agents' socket.
+    Restart,
+}
 
 /// A running daemon.
 #[derive(Debug)]
@@ -39,11 +50,18 @@ pub struct App {
     journal: Thread<Result<(), Failure>>,
     failure: watch::Receiver<Option<Failure>>,
     metrics: Option<MetricsDoor>,
+    /// The UDP socket that was passed, for the next run.
+    mesh: Option<UdpSocket>,
 }
 
 impl App {
     /// Starts it. When this returns, agents and peers are taken.
     pub async fn start(config: &Config) -> Result<Self, StartError> {
+        Self::start_with(config, Inherited::default()).await
+    }
+
+    /// The same, with sockets that are open already.
+    pub async fn start_with(config: &Config, inherited: Inherited) -> Result<Self, StartError> {
         let clock = Clock::start();
         let state = StateDir::open(&config.state_dir)?;
         let (identity, disk) = state.open_identity()?;
@@ -54,8 +72,8 @@ impl App {
             None => None,
         };
         // What can fail for reasons of the host comes first: a journal that was opened is no longer at rest.
-        let peers = PeerDoor::open(&node_key, &config.node_name, &config.mesh)?;
-        let mut agents = Door::open(&config.socket)?;
+        let peers = open_peers(&node_key, config, inherited.mesh.as_ref(), inherited.is_restart).await?;
+        let mut agents = Door::open(&config.socket, inherited.agents)?;
         let kept = state.agents()?;
         let opened = journal::open(&state, disk, identity)?;
         let (failure, failed) = watch::channel(None);
@@ -105,7 +123,16 @@ impl App {
         }
         // The doors are open; whoever comes is served by the tasks.
         tokio::task::yield_now().await;
-        Ok(Self { shared, agents, peers, node, journal: running.thread, failure: failed, metrics })
+        Ok(Self {
+            shared,
+            agents,
+            peers,
+            node,
+            journal: running.thread,
+            failure: failed,
+            metrics,
+            mesh: inherited.mesh,
+        })
     }
 
     /// Who this node is.
@@ -132,16 +159,34 @@ impl App {
         self.peers.as_ref().and_then(PeerDoor::listens_on)
     }
 
-    /// Waits until the daemon cannot go on, and says why.
-    pub async fn failed(&mut self) -> Failure {
-        let told = self.failure.wait_for(Option::is_some).await.ok().and_then(|failure| failure.clone());
-        told.unwrap_or(Failure::Task("node"))
+    /// Waits until the daemon cannot go on, or is to restart.
+    pub async fn ended(&mut self) -> Ended {
+        tokio::select! {
+            told = self.failure.wait_for(Option::is_some) => {
+                let failure = told.ok().and_then(|failure| failure.clone());
+                Ended::Failed(failure.unwrap_or(Failure::Task("node")))
+            }
+            () = self.shared.restart.notified() => Ended::Restart,
+        }
     }
 
     /// Ends it in peace: nothing new is taken, the core writes down what a clean stop needs, what was said is written
     /// out, and the journal is closed.
     pub async fn stop(mut self) -> Result<(), Failure> {
-        let Self { shared, agents, peers, node, journal, metrics, .. } = &mut self;
+        self.come_to_rest().await
+    }
+
+    /// The same, but agents can go on to connect: they are taken by whoever is started with what this returns.
+    pub async fn stop_to_restart(mut self) -> Result<Inherited, Failure> {
+        // Whoever comes from here on waits for the next run.
+        self.agents.close();
+        let agents = self.agents.keep();
+        self.come_to_rest().await?;
+        Ok(Inherited { agents, mesh: self.mesh.take(), is_restart: true })
+    }
+
+    async fn come_to_rest(&mut self) -> Result<(), Failure> {
+        let Self { shared, agents, peers, node, journal, metrics, .. } = self;
         let shared = Arc::clone(shared);
         if let Some(metrics) = metrics {
             metrics.stopping(&shared);
@@ -165,6 +210,7 @@ impl App {
         }
         tracing::debug!("the peers' door is closed");
         agents.close();
+        agents.remove();
         shared.tasks.finish(FLUSH).await;
         tracing::debug!("all tasks have ended");
         join(journal, PATIENCE).await?;
@@ -177,12 +223,31 @@ impl App {
     }
 
     /// Ends it at once, after a failure. Peers hear that their links are closed.
-    pub async fn abandon(self) {
+    pub async fn abandon(mut self) {
         self.node.abort();
         self.agents.close();
+        self.agents.remove();
         if let Some(peers) = &self.peers {
             drop(tokio::time::timeout(CLOSE, peers.finish()).await);
         }
+    }
+}
+
+/// The run before may still hold the port for a moment.
+async fn open_peers(
+    node_key: &Arc<keys::NodeKey>,
+    config: &Config,
+    passed: Option<&UdpSocket>,
+    is_restart: bool,
+) -> Result<Option<PeerDoor>, StartError> {
+    let mut looks = if is_restart { CLOSE_LATE.as_millis() / LOOK.as_millis() } else { 0 };
+    loop {
+        let passed = passed.map(UdpSocket::try_clone).transpose().map_err(StartError::Passed)?;
+        match PeerDoor::open(node_key, &config.node_name, &config.mesh, passed) {
+            Err(StartError::PortInUse { .. }) if looks > 0 => looks -= 1,
+            opened => return opened,
+        }
+        tokio::time::sleep(LOOK).await;
     }
 }
 

@@ -1,27 +1,59 @@
-//! Signals: the first one asks for an orderly end, the second ends at once. Nothing is decided about messages here.
+//! The daemon's life from its first start to its end: it runs until a signal or a failure, and restarts in place where
+//! an order asks for that. The first signal asks for an orderly end, the second ends at once. Nothing is decided about
+//! messages here.
 
+use config::{Config, Flags};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::{App, Failure};
+use crate::app::Ended;
+use crate::{App, Failure, Inherited, StartError};
 
-/// Runs until SIGTERM or SIGINT, or until the daemon cannot go on, and then ends it in peace as far as possible.
-pub async fn run_until_signal(mut app: App) -> Result<(), Failure> {
+/// Why it did not start, or had to end.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// It did not start.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// It had to end.
+    #[error(transparent)]
+    Failed(#[from] Failure),
+}
+
+/// Runs until SIGTERM or SIGINT, or until the daemon cannot go on, and then ends it in peace as far as possible. A
+/// restart in place reads the configuration of `flags` anew.
+pub async fn run(flags: &Flags, mut config: Config, inherited: Inherited) -> Result<(), RunError> {
     let mut signals = Signals::new();
-    tokio::select! {
-        failure = app.failed() => {
-            tracing::error!(%failure, "ending");
-            app.abandon().await;
-            return Err(failure);
+    let mut app = App::start_with(&config, inherited).await?;
+    loop {
+        let ended = tokio::select! {
+            ended = app.ended() => ended,
+            name = signals.next() => {
+                tracing::info!(signal = name, "stopping; a second signal ends at once");
+                return Ok(signals.or_at_once(app.stop()).await?);
+            }
+        };
+        match ended {
+            Ended::Failed(failure) => {
+                tracing::error!(%failure, "ending");
+                app.abandon().await;
+                return Err(failure.into());
+            }
+            Ended::Restart => {
+                tracing::info!("restarting in place");
+                let kept = signals.or_at_once(app.stop_to_restart()).await?;
+                (app, config) = start_again(flags, config, kept).await?;
+            }
         }
-        name = signals.next() => tracing::info!(signal = name, "stopping; a second signal ends at once"),
     }
-    tokio::select! {
-        ended = app.stop() => ended,
-        name = signals.next() => {
-            tracing::warn!(signal = name, "ended at once");
-            Err(Failure::Unclean)
-        }
-    }
+}
+
+/// A file that cannot be used changes nothing: the daemon goes on as it was configured before.
+async fn start_again(flags: &Flags, before: Config, kept: Inherited) -> Result<(App, Config), StartError> {
+    let config = config::load(flags).unwrap_or_else(|error| {
+        tracing::error!(%error, "the configuration cannot be used; that of the last start counts");
+        before
+    });
+    Ok((App::start_with(&config, kept).await?, config))
 }
 
 struct Signals {
@@ -46,6 +78,17 @@ impl Signals {
         tokio::select! {
             () = of(&mut self.terminate) => "SIGTERM",
             () = of(&mut self.interrupt) => "SIGINT",
+        }
+    }
+
+    /// Waits for a stop, but no longer than until somebody asks once more.
+    async fn or_at_once<T>(&mut self, stopping: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+        tokio::select! {
+            ended = stopping => ended,
+            name = self.next() => {
+                tracing::warn!(signal = name, "ended at once");
+                Err(Failure::Unclean)
+            }
         }
     }
 }

@@ -118,6 +118,11 @@ pub enum StartError {
         /// What the operating system said.
         source: std::io::Error,
     },
+    /// A socket that was passed to the daemon cannot be used.
+    #[error(
+        "a socket that was passed to the daemon cannot be used: {0}\n  fix: look at the socket unit that passes it"
+    )]
+    Passed(std::io::Error),
     /// Metrics cannot be told where they should be.
     #[error("metrics.listen = {listen:?}: {why}\n  fix: give another place, or none, as metrics.listen")]
     Metrics {

@@ -16,6 +16,7 @@ mod error;
 pub mod files;
 pub mod fsck;
 mod groups;
+mod inherited;
 mod journal;
 mod load;
 mod node_task;
@@ -30,4 +31,5 @@ mod vault;
 
 pub use app::App;
 pub use error::{Failure, StartError};
+pub use inherited::{AgentSocket, Inherited};
 pub use vault::StateDir;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use daemon::cli::{Arguments, Command};
 use daemon::fsck::FsckError;
-use daemon::{App, StateDir, drain, files, fsck, telemetry};
+use daemon::{Inherited, StateDir, drain, files, fsck, telemetry};
 
 /// Damage was found.
 const DAMAGE: u8 = 1;
@@ -43,10 +43,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
                 .thread_name("aicpd")
                 .build()
                 .map_err(daemon::StartError::Thread)?;
-            let ended: anyhow::Result<()> = runtime.block_on(async {
-                let app = App::start(&config).await?;
-                Ok(drain::run_until_signal(app).await?)
-            });
+            let ended = runtime.block_on(drain::run(&flags.flags(), config, Inherited::default()));
             runtime.shutdown_background();
             ended?;
         }

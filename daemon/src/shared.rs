@@ -9,7 +9,7 @@ use keys::NodeKey;
 use mesh::{ClientId, Input, LinkId, Summary};
 use proto::record::CarriedRecord;
 use proto::{Content, Name, NodeId, limits};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 
 use crate::Failure;
 use crate::clock::Clock;
@@ -113,6 +113,8 @@ pub(crate) struct Shared {
     pub(crate) large_of_agents: Arc<Semaphore>,
     /// Why the daemon has to end, once it has to.
     pub(crate) failure: watch::Sender<Option<Failure>>,
+    /// The daemon is to restart in place.
+    pub(crate) restart: Notify,
     pub(crate) tasks: Tasks,
     pub(crate) refused: RefusedAt,
     numbers: AtomicU64,
@@ -147,6 +149,7 @@ impl Shared {
             large: Arc::new(Semaphore::new(limits::LARGE_FRAMES_BYTES)),
             large_of_agents: Arc::new(Semaphore::new(limits::LARGE_FRAMES_AGENTS_BYTES)),
             failure,
+            restart: Notify::new(),
             tasks: Tasks::default(),
             refused: RefusedAt::default(),
             numbers: AtomicU64::new(1),
@@ -170,6 +173,11 @@ impl Shared {
 
     pub(crate) fn new_link(&self) -> LinkId {
         LinkId(self.numbers.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Asks for a restart in place: what was changed counts from then on. Answers that were given before are written.
+    pub(crate) fn restart(&self) {
+        self.restart.notify_one();
     }
 
     /// The daemon cannot go on. The first reason counts.

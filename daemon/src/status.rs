@@ -96,6 +96,8 @@ fn status(shared: &Shared, peers: Option<&PeerDoor>, node: &Node, apart: &BTreeM
         expiry_suspended: summary.is_suspended,
         disk_full: summary.is_disk_full,
         warnings: apart.iter().map(|(peer, theirs)| clock_warning(&summary.peers, *peer, *theirs, now)).collect(),
+        time_ms: millis(now.wall.0),
+        ..NodeStatus::default()
     }
 }
 
@@ -121,6 +123,7 @@ fn peer_status(shared: &Shared, peer: &PeerSummary, now: Now) -> PeerStatus {
         sent_bytes: board.sent_bytes.load(Relaxed),
         received_bytes: board.received_bytes.load(Relaxed),
         last_error: said.last_error.clone(),
+        ..PeerStatus::default()
     }
 }
 

@@ -3,9 +3,8 @@
 use std::fs::DirBuilder;
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, PermissionsExt};
+use std::os::unix::net::UnixListener;
 use std::path::Path;
-
-use tokio::net::UnixListener;
 
 /// Why there is no socket. Nothing that lay at its path was touched.
 #[derive(Debug, thiserror::Error)]

@@ -1,6 +1,7 @@
 //! The listener of the agents' door: makes the socket, takes connections, and removes the socket at the end. It reads
 //! nothing from them.
 
+use std::os::unix::net::UnixListener as StdListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +13,7 @@ use super::session::{self, User};
 use crate::groups::{Admins, Group};
 use crate::shared::Shared;
 use crate::unix_socket::{self, BindError};
-use crate::{StartError, files};
+use crate::{AgentSocket, StartError, files};
 
 /// After a failure to take a connection, for want of descriptors perhaps.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -21,6 +22,8 @@ const PAUSE: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub(crate) struct Door {
     path: PathBuf,
+    /// The socket itself; what takes connections has a copy of it.
+    socket: Option<AgentSocket>,
     bound: Option<UnixListener>,
     admins: Admins,
     listening: Option<AbortHandle>,
@@ -29,21 +32,34 @@ pub(crate) struct Door {
 }
 
 impl Door {
-    /// Opens it. A socket that a dead daemon left behind is replaced.
-    pub(crate) fn open(socket: &config::Socket) -> Result<Self, StartError> {
+    /// Opens it. A socket that a dead daemon left behind is replaced; one that was inherited is used, if it is the one
+    /// that is configured, or was passed to be used whatever is configured.
+    pub(crate) fn open(socket: &config::Socket, inherited: Option<AgentSocket>) -> Result<Self, StartError> {
         let path = socket.path.clone();
         let group = socket.group.as_deref().map(|name| Group::find("socket.group", name)).transpose()?;
         let admins = Admins::new(socket.admin_group.as_deref())?;
         let failed = |source| StartError::Socket { path: path.clone(), source };
-        let listener = unix_socket::bind(&path, socket.mode).map_err(|error| match error {
-            BindError::InUse => StartError::SocketInUse { path: path.clone() },
-            BindError::NotASocket => StartError::NotASocket { path: path.clone() },
-            BindError::Io(source) => failed(source),
-        })?;
-        if let Some(group) = group {
-            std::os::unix::fs::chown(&path, None, Some(group.id)).map_err(failed)?;
-        }
-        Ok(Self { path, bound: Some(listener), admins, listening: None, most: files::sessions_max() })
+        let kept = inherited.filter(|kept| kept.is_passed || is_at(&kept.listener, &path));
+        let (path, socket) = match kept {
+            Some(kept) => (path_of(&kept.listener).unwrap_or(path), kept),
+            None => {
+                let listener = unix_socket::bind(&path, socket.mode).map_err(|error| match error {
+                    BindError::InUse => StartError::SocketInUse { path: path.clone() },
+                    BindError::NotASocket => StartError::NotASocket { path: path.clone() },
+                    BindError::Io(source) => failed(source),
+                })?;
+                if let Some(group) = group {
+                    std::os::unix::fs::chown(&path, None, Some(group.id)).map_err(failed)?;
+                }
+                (path, AgentSocket { listener, is_passed: false })
+            }
+        };
+        let failed = |source| StartError::Socket { path: path.clone(), source };
+        let copy = socket.listener.try_clone().map_err(failed)?;
+        copy.set_nonblocking(true).map_err(failed)?;
+        let bound = UnixListener::from_std(copy).map_err(failed)?;
+        let most = files::sessions_max();
+        Ok(Self { path, socket: Some(socket), bound: Some(bound), admins, listening: None, most })
     }
 
     /// Begins to take connections.
@@ -59,13 +75,23 @@ impl Door {
         &self.path
     }
 
-    /// Takes no more connections. Those that are there go on.
+    /// Takes no more connections: whoever comes waits. Those that are there go on.
     pub(crate) fn close(&self) {
         if let Some(listening) = &self.listening {
             listening.abort();
         }
-        // Whoever comes now finds no daemon.
-        drop(std::fs::remove_file(&self.path));
+    }
+
+    /// The socket, for whoever takes connections after this.
+    pub(crate) fn keep(&mut self) -> Option<AgentSocket> {
+        self.socket.take()
+    }
+
+    /// Removes it: whoever comes now finds no daemon. One that was passed stays with whoever passed it.
+    pub(crate) fn remove(&mut self) {
+        if self.socket.take().is_some_and(|socket| !socket.is_passed) {
+            drop(std::fs::remove_file(&self.path));
+        }
     }
 }
 
@@ -73,7 +99,16 @@ impl Door {
 impl Drop for Door {
     fn drop(&mut self) {
         self.close();
+        self.remove();
     }
+}
+
+fn path_of(listener: &StdListener) -> Option<PathBuf> {
+    listener.local_addr().ok()?.as_pathname().map(Path::to_path_buf)
+}
+
+fn is_at(listener: &StdListener, path: &Path) -> bool {
+    path_of(listener).is_some_and(|there| there == path)
 }
 
 async fn listen(shared: Arc<Shared>, listener: UnixListener, admins: Admins, most: usize) {

@@ -2,7 +2,7 @@
 //! configuration; which of several links stays is the core's decision.
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 
 use config::Mesh;
@@ -37,8 +37,13 @@ pub(super) struct Inner {
 }
 
 impl PeerDoor {
-    /// Opens it: on the configured address, or, to dial only, on any.
-    pub(crate) fn open(node: &Arc<NodeKey>, name: &Name, mesh: &Mesh) -> Result<Option<Self>, StartError> {
+    /// Opens it: on the socket that was passed, on the configured address, or, to dial only, on any.
+    pub(crate) fn open(
+        node: &Arc<NodeKey>,
+        name: &Name,
+        mesh: &Mesh,
+        passed: Option<UdpSocket>,
+    ) -> Result<Option<Self>, StartError> {
         if mesh.listen.is_none() && mesh.peers.is_empty() {
             return Ok(None);
         }
@@ -56,14 +61,15 @@ impl PeerDoor {
             let config = transport::client(&shown, peer.node, Arc::clone(&common))?;
             targets.insert(peer.node, Target { config, address: peer.address.clone() });
         }
-        let endpoint = match mesh.listen {
-            Some(address) => {
-                let nodes = mesh.peers.iter().map(|peer| peer.node).collect();
-                transport::endpoint(address, Some(transport::server(&shown, nodes, common)?))?
-            }
-            None => any_port()?,
+        let listens = passed.is_some() || mesh.listen.is_some();
+        let nodes = mesh.peers.iter().map(|peer| peer.node).collect();
+        let server = if listens { Some(transport::server(&shown, nodes, common)?) } else { None };
+        let endpoint = match (passed, mesh.listen) {
+            (Some(socket), _) => transport::endpoint_on(socket, server).map_err(StartError::Passed)?,
+            (None, Some(address)) => transport::endpoint(address, server)?,
+            (None, None) => any_port()?,
         };
-        Ok(Some(Self(Arc::new(Inner { endpoint, targets, listens: mesh.listen.is_some() }))))
+        Ok(Some(Self(Arc::new(Inner { endpoint, targets, listens }))))
     }
 
     /// Begins to take handshakes, if it listens at all.

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 
 use keys::tls::{Shown, Trust, dialer, listener};
@@ -82,29 +82,34 @@ pub(crate) fn warm_up(shown: &Shown, us: NodeId) -> Result<(), rustls::Error> {
 
 /// The UDP socket with buffers as large as the system lets us have, and the endpoint over it.
 pub(crate) fn endpoint(address: SocketAddr, server: Option<ServerConfig>) -> Result<quinn::Endpoint, StartError> {
-    let failed = |source: io::Error| {
-        let is_taken = source.kind() == io::ErrorKind::AddrInUse;
-        if is_taken { StartError::PortInUse { address } } else { StartError::Listen { address, source } }
-    };
-    let socket = udp_socket(address).map_err(failed)?;
-    quinn::Endpoint::new(EndpointConfig::default(), server, socket, Arc::new(quinn::TokioRuntime)).map_err(failed)
+    let opened = udp_socket(address).and_then(|socket| endpoint_on(socket, server));
+    opened.map_err(|source| match source.kind() {
+        io::ErrorKind::AddrInUse => StartError::PortInUse { address },
+        _ => StartError::Listen { address, source },
+    })
 }
 
-fn udp_socket(address: SocketAddr) -> io::Result<std::net::UdpSocket> {
-    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
-    if address.is_ipv6() {
-        // Best effort: [::] then takes IPv4 too.
-        drop(socket.set_only_v6(false));
-    }
+/// The endpoint over a socket that is bound already.
+pub(crate) fn endpoint_on(socket: UdpSocket, server: Option<ServerConfig>) -> io::Result<quinn::Endpoint> {
+    let options = socket2::SockRef::from(&socket);
     for (what, set) in [
-        ("receive", socket.set_recv_buffer_size(limits::UDP_BUFFER_BYTES)),
-        ("send", socket.set_send_buffer_size(limits::UDP_BUFFER_BYTES)),
+        ("receive", options.set_recv_buffer_size(limits::UDP_BUFFER_BYTES)),
+        ("send", options.set_send_buffer_size(limits::UDP_BUFFER_BYTES)),
     ] {
         if let Err(error) = set {
             tracing::debug!(what, %error, "a UDP buffer stays as it was");
         }
     }
     socket.set_nonblocking(true)?;
+    quinn::Endpoint::new(EndpointConfig::default(), server, socket, Arc::new(quinn::TokioRuntime))
+}
+
+fn udp_socket(address: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+    if address.is_ipv6() {
+        // Best effort: [::] then takes IPv4 too.
+        drop(socket.set_only_v6(false));
+    }
     socket.bind(&address.into())?;
     Ok(socket.into())
 }

@@ -52,6 +52,8 @@ impl MetricsDoor {
             }
             MetricsListen::Unix(path) => {
                 let bound = unix_socket::bind(path, mode).map_err(|error| failed(error.to_string()))?;
+                let bound = bound.set_nonblocking(true).and_then(|()| UnixListener::from_std(bound));
+                let bound = bound.map_err(|error| failed(error.to_string()))?;
                 (MetricsListen::Unix(path.clone()), tokio::spawn(serve(Listener::Unix(bound), site)))
             }
         };
