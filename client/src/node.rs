@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use proto::control::{
-    ControlBody, DeadLetters, Done, Explain, NodeAgents, NodeStatus, Outbox, ResolveReply, Select, Story, Tap,
-    TapReply, subject,
+    ControlBody, DeadLetters, Done, Explain, Invitation, Invite, Join, JoinReply, NodeAgents, NodePeers, NodeStatus,
+    Outbox, PeerOrder, ResolveReply, Revoked, Select, Story, Tap, TapReply, Up, UpReply, subject,
 };
 use proto::metadata::Key;
 use proto::{AgentId, ContentType, MessageId, MessageType, Shape};
@@ -88,6 +88,57 @@ impl Node {
     /// Orders something. Only an administrator is obeyed; what changes is on disk when this returns.
     pub async fn order(&self, order: Order, select: &Select) -> Result<Done, ClientError> {
         self.0.0.question(order.subject(), packed(select)).await
+    }
+
+    /// Asks for the other nodes.
+    pub async fn peers(&self) -> Result<NodePeers, ClientError> {
+        self.0.0.question(subject::PEERS, Body::empty()).await
+    }
+
+    /// Orders that the node takes part in a mesh, and makes one if it is in none. Like all orders below it is for
+    /// administrators, and what changes is on disk when this returns. The node may restart in place right after.
+    pub async fn up(&self, up: &Up) -> Result<UpReply, ClientError> {
+        self.0.0.question(subject::UP, packed(up)).await
+    }
+
+    /// Orders that it takes part in none for now.
+    pub async fn down(&self) -> Result<Done, ClientError> {
+        self.0.0.question(subject::DOWN, Body::empty()).await
+    }
+
+    /// Asks for a ticket with which another node can join.
+    pub async fn invite(&self, invite: &Invite) -> Result<Invitation, ClientError> {
+        self.0.0.question(subject::INVITE, packed(invite)).await
+    }
+
+    /// Orders that the node joins the mesh of a ticket.
+    pub async fn join(&self, join: &Join) -> Result<JoinReply, ClientError> {
+        self.0.0.question(subject::JOIN, packed(join)).await
+    }
+
+    /// Orders that it leaves its mesh for good.
+    pub async fn leave(&self) -> Result<Done, ClientError> {
+        self.0.0.question(subject::LEAVE, Body::empty()).await
+    }
+
+    /// Orders that the node has no link with another one, or may have one again.
+    pub async fn block(&self, order: &PeerOrder) -> Result<Done, ClientError> {
+        self.0.0.question(subject::PEER_BLOCK, packed(order)).await
+    }
+
+    /// Orders that what is known of another node is forgotten.
+    pub async fn forget(&self, order: &PeerOrder) -> Result<Done, ClientError> {
+        self.0.0.question(subject::PEER_FORGET, packed(order)).await
+    }
+
+    /// Orders that a node is shut out of the mesh.
+    pub async fn revoke(&self, order: &PeerOrder) -> Result<Revoked, ClientError> {
+        self.0.0.question(subject::REVOKE, packed(order)).await
+    }
+
+    /// Orders that another node gets the key of the mesh's authority too.
+    pub async fn share_authority(&self, order: &PeerOrder) -> Result<Done, ClientError> {
+        self.0.0.question(subject::AUTHORITY_SHARE, packed(order)).await
     }
 
     /// Asks the node whether it is there.

@@ -14,8 +14,9 @@ mod generated;
 
 pub use generated::{
     AgentStatus, Attach, AttachReply, DeadLetter, DeadLetters, DirectoryAgent, Done, ErrorBody as RawErrorBody,
-    Explain, Member as RawMember, Moment, NodeAgents, NodeStatus, Outbox, OutboxMessage, PeerStatus, Resolve,
-    ResolveReply, Select, Story, Tap, TapReply,
+    Explain, Invitation, Invite, Join, JoinReply, Member as RawMember, Moment, NodeAgents, NodePeers, NodeStatus,
+    Outbox, OutboxMessage, PeerOrder, PeerStatus, Resolve, ResolveReply, Revoked, Select, Story, Tap, TapReply, Up,
+    UpReply,
 };
 use strict::{strict_messages, strict_string, strict_strings};
 
@@ -55,6 +56,26 @@ pub mod subject {
     pub const TAP: &str = "node.tap";
     /// Orders that the clock is right although it jumped: what expires may expire.
     pub const TRUST_CLOCK: &str = "node.clock.trust";
+    /// Orders that the node takes part in a mesh, and makes one if it is in none.
+    pub const UP: &str = "node.up";
+    /// Orders that it takes part in none for now.
+    pub const DOWN: &str = "node.down";
+    /// Asks for a ticket with which another node can join.
+    pub const INVITE: &str = "node.invite";
+    /// Orders that the node joins the mesh of a ticket.
+    pub const JOIN: &str = "node.join";
+    /// Orders that it leaves its mesh for good.
+    pub const LEAVE: &str = "node.leave";
+    /// Asks for the other nodes.
+    pub const PEERS: &str = "node.peers";
+    /// Orders that this node has no link with another one.
+    pub const PEER_BLOCK: &str = "node.peer.block";
+    /// Orders that what is known of another node is forgotten.
+    pub const PEER_FORGET: &str = "node.peer.forget";
+    /// Orders that a node is shut out of the mesh.
+    pub const REVOKE: &str = "node.revoke";
+    /// Orders that another node gets the key of the mesh's authority too.
+    pub const AUTHORITY_SHARE: &str = "node.authority.share";
 }
 
 /// What the answers to questions call themselves, so that whoever reads one knows what will stay.
@@ -73,6 +94,16 @@ pub mod schema {
     pub const STORY: &str = "aicp.story/1";
     /// [`TapReply`](super::TapReply).
     pub const TAP: &str = "aicp.tap/1";
+    /// [`UpReply`](super::UpReply).
+    pub const UP: &str = "aicp.up/1";
+    /// [`Invitation`](super::Invitation).
+    pub const INVITE: &str = "aicp.invite/1";
+    /// [`JoinReply`](super::JoinReply).
+    pub const JOIN: &str = "aicp.join/1";
+    /// [`NodePeers`](super::NodePeers).
+    pub const PEERS: &str = "aicp.peers/1";
+    /// [`Revoked`](super::Revoked).
+    pub const REVOKED: &str = "aicp.revoked/1";
 }
 
 /// A body in any of the three encodings.
@@ -134,6 +165,15 @@ impl ControlBody for Explain {}
 impl ControlBody for Story {}
 impl ControlBody for Tap {}
 impl ControlBody for TapReply {}
+impl ControlBody for Up {}
+impl ControlBody for UpReply {}
+impl ControlBody for Invite {}
+impl ControlBody for Invitation {}
+impl ControlBody for Join {}
+impl ControlBody for JoinReply {}
+impl ControlBody for NodePeers {}
+impl ControlBody for PeerOrder {}
+impl ControlBody for Revoked {}
 
 /// What an ERROR says, checked.
 #[derive(Clone, PartialEq, Eq, Debug)]

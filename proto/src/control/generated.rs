@@ -125,7 +125,7 @@ pub struct NodeStatus {
     #[prost(string, tag = "7")]
     #[serde(deserialize_with = "crate::control::strict_string")]
     pub state_dir: ::prost::alloc::string::String,
-    /// How nodes trust each other: `pinned`.
+    /// How nodes trust each other: `authority`, `pinned`, or `none` where this one is for itself.
     #[prost(string, tag = "8")]
     #[serde(deserialize_with = "crate::control::strict_string")]
     pub mesh: ::prost::alloc::string::String,
@@ -177,6 +177,29 @@ pub struct NodeStatus {
     /// The disk has no room: nothing new is taken.
     #[prost(bool, tag = "23")]
     pub disk_full: bool,
+    /// The id of its mesh, in hex; empty without one.
+    #[prost(string, tag = "24")]
+    #[serde(deserialize_with = "crate::control::strict_string")]
+    pub mesh_id: ::prost::alloc::string::String,
+    /// What people call the mesh.
+    #[prost(string, tag = "25")]
+    #[serde(deserialize_with = "crate::control::strict_string")]
+    pub mesh_name: ::prost::alloc::string::String,
+    /// Until when its certificate is good, in ms since 1970; 0 without one.
+    #[prost(uint64, tag = "26")]
+    pub certificate_until_ms: u64,
+    /// Whether it keeps the key of the mesh's authority.
+    #[prost(bool, tag = "27")]
+    pub is_holder: bool,
+    /// Whether it takes part in a mesh: an authority's, unless it was taken down, or that of its configuration.
+    #[prost(bool, tag = "28")]
+    pub is_up: bool,
+    /// How many nodes the mesh has, as far as it knows, itself among them.
+    #[prost(uint64, tag = "29")]
+    pub members: u64,
+    /// Its clock, in ms since 1970.
+    #[prost(uint64, tag = "30")]
+    pub time_ms: u64,
 }
 /// A neighbour of a node.
 #[derive(serde::Serialize, serde::Deserialize)]
@@ -221,6 +244,23 @@ pub struct PeerStatus {
     #[prost(string, tag = "11")]
     #[serde(deserialize_with = "crate::control::strict_string")]
     pub last_error: ::prost::alloc::string::String,
+    /// Where it can be dialed, as it says itself.
+    #[prost(string, repeated, tag = "12")]
+    #[serde(deserialize_with = "crate::control::strict_strings")]
+    pub addresses: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Whether it said that it keeps the key of the mesh's authority.
+    #[prost(bool, tag = "13")]
+    pub is_holder: bool,
+    /// Whether this node was told not to link with it.
+    #[prost(bool, tag = "14")]
+    pub is_blocked: bool,
+    /// Which nodes it is linked with, as it says itself: their names, or ids in bech32m.
+    #[prost(string, repeated, tag = "15")]
+    #[serde(deserialize_with = "crate::control::strict_strings")]
+    pub links: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// How many of its agents are known.
+    #[prost(uint64, tag = "16")]
+    pub agents: u64,
 }
 /// An agent that a node hosts.
 #[derive(serde::Serialize, serde::Deserialize)]
@@ -641,4 +681,209 @@ pub struct Member {
     #[prost(string, tag = "8")]
     #[serde(deserialize_with = "crate::control::strict_string")]
     pub words: ::prost::alloc::string::String,
+}
+/// Orders that the node takes part in a mesh: the body of `node.up`. If it is in none, it makes one.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Up {
+    /// What it is to be called; empty leaves it as it is.
+    #[prost(string, tag = "1")]
+    #[serde(deserialize_with = "crate::control::strict_string")]
+    pub name: ::prost::alloc::string::String,
+    /// What people are to call the mesh, if one is made; empty is `mesh`.
+    #[prost(string, tag = "2")]
+    #[serde(deserialize_with = "crate::control::strict_string")]
+    pub mesh_name: ::prost::alloc::string::String,
+    /// Where it is to listen: an IP address and a port; empty leaves it as it is.
+    #[prost(string, tag = "3")]
+    #[serde(deserialize_with = "crate::control::strict_string")]
+    pub listen: ::prost::alloc::string::String,
+    /// Where others may dial it: HOST:PORT each; empty leaves it as it is.
+    #[prost(string, repeated, tag = "4")]
+    #[serde(deserialize_with = "crate::control::strict_strings")]
+    pub advertise: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// The node takes part in a mesh: the answer to `node.up`. It restarts in place once this is told, unless it was up.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct UpReply {
+    /// `aicp.up/1`; fields are only added under one number.
+    #[prost(string, tag = "1")]
+    #[serde(deserialize_with = "crate::control::strict_string")]
+    pub schema: ::prost::alloc::string::String,
+    /// The node's id, in bech32m.
+    #[prost(string, tag = "2")]
+    #[serde(deserialize_with = "crate::control::strict_string")]
+    pub node_id: ::prost::alloc::string::String,
+    /// Its name.
+    #[prost(string, tag = "3")]
+    #[serde(deserialize_with = "crate::control::strict_string")]
+    pub node_name: ::prost::alloc::string::String,
+    /// The id of the mesh, in hex.
+    #[prost(string, tag = "4")]
+    #[serde(deserialize_with = "crate::control::strict_string")]
+    pub mesh_id: ::prost::alloc::string::String,
+    /// What people call it.
+    #[prost(string, tag = "5")]
+    #[serde(deserialize_with = "crate::control::strict_string")]
+    pub mesh_name: ::prost::alloc::string::String,
+    /// Where it listens.
+    #[prost(string, tag = "6")]
+    #[serde(deserialize_with = "crate::control::strict_string")]
+    pub listen: ::prost::alloc::string::String,
+    /// The mesh was made just now.
+    #[prost(bool, tag = "7")]
+    pub made: bool,
+    /// It is about to restart in place.
+    #[prost(bool, tag = "8")]
+    pub restarts: bool,
+}
+/// Asks for a ticket: the body of `node.invite`.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Invite {
+    /// How long it is good; 0 is 15 minutes.
+    #[prost(uint64, tag = "1")]
+    pub life_ms: u64,
+}
+/// A ticket: the answer to `node.invite`. Whoever has it can join the mesh, once.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Invitation {
+    /// `aicp.invite/1`; fields are only added under one number.
+    #[prost(string, tag = "1")]
+    #[serde(deserialize_with = "crate::control::strict_string")]
+    pub schema: ::prost::alloc::string::String,
+    /// The ticket. A secret.
+    #[prost(string, tag = "2")]
+    #[serde(deserialize_with = "crate::control::strict_string")]
+    pub ticket: ::prost::alloc::string::String,
+    /// Until when it is good, in ms since 1970.
+    #[prost(uint64, tag = "3")]
+    pub expires_ms: u64,
+    /// The name of the node that it leads to.
+    #[prost(string, tag = "4")]
+    #[serde(deserialize_with = "crate::control::strict_string")]
+    pub inviter: ::prost::alloc::string::String,
+    /// Where that node is dialed.
+    #[prost(string, repeated, tag = "5")]
+    #[serde(deserialize_with = "crate::control::strict_strings")]
+    pub addresses: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// Orders that the node joins a mesh: the body of `node.join`.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Join {
+    /// What `aicpctl invite` gave.
+    #[prost(string, tag = "1")]
+    #[serde(deserialize_with = "crate::control::strict_string")]
+    pub ticket: ::prost::alloc::string::String,
+    /// What it is to be called; empty leaves it as it is.
+    #[prost(string, tag = "2")]
+    #[serde(deserialize_with = "crate::control::strict_string")]
+    pub name: ::prost::alloc::string::String,
+    /// Where it is to listen: an IP address and a port; empty is any address, port 7727.
+    #[prost(string, tag = "3")]
+    #[serde(deserialize_with = "crate::control::strict_string")]
+    pub listen: ::prost::alloc::string::String,
+    /// Where others may dial it: HOST:PORT each; empty leaves it to the node.
+    #[prost(string, repeated, tag = "4")]
+    #[serde(deserialize_with = "crate::control::strict_strings")]
+    pub advertise: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// The node is a member: the answer to `node.join`. It restarts in place once this is told.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct JoinReply {
+    /// `aicp.join/1`; fields are only added under one number.
+    #[prost(string, tag = "1")]
+    #[serde(deserialize_with = "crate::control::strict_string")]
+    pub schema: ::prost::alloc::string::String,
+    /// The node's id, in bech32m.
+    #[prost(string, tag = "2")]
+    #[serde(deserialize_with = "crate::control::strict_string")]
+    pub node_id: ::prost::alloc::string::String,
+    /// Its name.
+    #[prost(string, tag = "3")]
+    #[serde(deserialize_with = "crate::control::strict_string")]
+    pub node_name: ::prost::alloc::string::String,
+    /// The id of the mesh, in hex.
+    #[prost(string, tag = "4")]
+    #[serde(deserialize_with = "crate::control::strict_string")]
+    pub mesh_id: ::prost::alloc::string::String,
+    /// What people call it.
+    #[prost(string, tag = "5")]
+    #[serde(deserialize_with = "crate::control::strict_string")]
+    pub mesh_name: ::prost::alloc::string::String,
+    /// The id of the node that let it in, in bech32m.
+    #[prost(string, tag = "6")]
+    #[serde(deserialize_with = "crate::control::strict_string")]
+    pub inviter_id: ::prost::alloc::string::String,
+    /// The name of that node.
+    #[prost(string, tag = "7")]
+    #[serde(deserialize_with = "crate::control::strict_string")]
+    pub inviter_name: ::prost::alloc::string::String,
+    /// How far its clock is from that of the node that let it in.
+    #[prost(uint64, tag = "8")]
+    pub clock_apart_ms: u64,
+    /// Until when its certificate is good, in ms since 1970.
+    #[prost(uint64, tag = "9")]
+    pub certificate_until_ms: u64,
+}
+/// The other nodes: the answer to `node.peers`.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct NodePeers {
+    /// `aicp.peers/1`; fields are only added under one number.
+    #[prost(string, tag = "1")]
+    #[serde(deserialize_with = "crate::control::strict_string")]
+    pub schema: ::prost::alloc::string::String,
+    /// All that are known.
+    #[prost(message, repeated, tag = "2")]
+    #[serde(deserialize_with = "crate::control::strict_messages")]
+    pub peers: ::prost::alloc::vec::Vec<PeerStatus>,
+    /// The ids of nodes that the mesh's authority has shut out, in bech32m.
+    #[prost(string, repeated, tag = "3")]
+    #[serde(deserialize_with = "crate::control::strict_strings")]
+    pub revoked: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// The number of the list on which they stand; each new list has a higher one.
+    #[prost(uint64, tag = "4")]
+    pub epoch: u64,
+}
+/// Which node is meant: the body of `node.peer.block`, `node.peer.forget`, `node.revoke` and `node.authority.share`.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PeerOrder {
+    /// Its name, or its id in bech32m.
+    #[prost(string, tag = "1")]
+    #[serde(deserialize_with = "crate::control::strict_string")]
+    pub node: ::prost::alloc::string::String,
+    /// For `node.peer.block`: whether it is to be blocked, or no more.
+    #[prost(bool, tag = "2")]
+    pub blocked: bool,
+}
+/// Who is shut out: the answer to `node.revoke`.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Revoked {
+    /// `aicp.revoked/1`; fields are only added under one number.
+    #[prost(string, tag = "1")]
+    #[serde(deserialize_with = "crate::control::strict_string")]
+    pub schema: ::prost::alloc::string::String,
+    /// The number of the list; each new one is higher.
+    #[prost(uint64, tag = "2")]
+    pub epoch: u64,
+    /// The ids of all nodes that are shut out, in bech32m.
+    #[prost(string, repeated, tag = "3")]
+    #[serde(deserialize_with = "crate::control::strict_strings")]
+    pub nodes: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
