@@ -18,6 +18,8 @@ pub struct Config {
     pub node_name: Name,
     /// Where all lies that survives.
     pub state_dir: PathBuf,
+    /// Where the service manager hands over keys, if it does.
+    pub credentials: Option<PathBuf>,
     /// The agents' door.
     pub socket: Socket,
     /// Other nodes.
@@ -147,6 +149,7 @@ impl Config {
         Ok(Self {
             node_name,
             state_dir: raw.node.state_dir.map_or(defaults.state_dir, PathBuf::from),
+            credentials: None,
             socket,
             mesh: Mesh {
                 listen: listen.transpose()?,

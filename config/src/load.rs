@@ -41,7 +41,7 @@ pub struct Host {
     pub variables: Vec<(&'static str, OsString)>,
 }
 
-const VARIABLES: [&str; 20] = [
+const VARIABLES: [&str; 24] = [
     "AICP_NODE_NAME",
     "AICP_STATE_DIR",
     "AICP_SOCKET",
@@ -62,6 +62,11 @@ const VARIABLES: [&str; 20] = [
     "XDG_STATE_HOME",
     "XDG_RUNTIME_DIR",
     "XDG_CONFIG_HOME",
+    // What systemd says to a service about its folders.
+    "CONFIGURATION_DIRECTORY",
+    "STATE_DIRECTORY",
+    "RUNTIME_DIRECTORY",
+    "CREDENTIALS_DIRECTORY",
 ];
 
 /// Beside the file with the usual name, drop-ins lie in a folder with this end.
@@ -90,7 +95,9 @@ pub fn load_on(flags: &Flags, host: &Host) -> Result<Config, ConfigError> {
     let raw = from_flags(flags).over(from_environment(host).over(raw));
     sources.push("AICP_* and flags".into());
     let defaults = defaults(&raw, host)?;
-    Config::check(raw, defaults, &sources.join(", then "))
+    let mut config = Config::check(raw, defaults, &sources.join(", then "))?;
+    config.credentials = host.folder("CREDENTIALS_DIRECTORY");
+    Ok(config)
 }
 
 impl Host {
@@ -104,7 +111,7 @@ impl Host {
         };
         Self {
             is_root: rustix::process::geteuid().is_root(),
-            name: std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default(),
+            name: rustix::system::uname().nodename().to_string_lossy().into_owned(),
             variables: VARIABLES.into_iter().filter_map(read).collect(),
         }
     }
@@ -116,6 +123,12 @@ impl Host {
     fn folder(&self, name: &str) -> Option<PathBuf> {
         self.variable(name).map(PathBuf::from)
     }
+
+    /// A folder that the service manager made for this daemon; the first, if there are several.
+    fn made_folder(&self, name: &str) -> Option<PathBuf> {
+        let value = self.variable(name)?.to_str()?;
+        value.split(':').next().map(PathBuf::from)
+    }
 }
 
 /// The file that was named, which must be there, or the usual one, which need not be.
@@ -123,7 +136,9 @@ fn file_of(flags: &Flags, host: &Host) -> Option<PathBuf> {
     if let Some(path) = &flags.config {
         return Some(path.clone());
     }
-    let folder = if host.is_root {
+    let folder = if let Some(made) = host.made_folder("CONFIGURATION_DIRECTORY") {
+        made
+    } else if host.is_root {
         PathBuf::from("/etc/aicp")
     } else {
         host.folder("XDG_CONFIG_HOME").or_else(|| Some(host.folder("HOME")?.join(".config")))?.join("aicp")
@@ -202,22 +217,28 @@ fn from_flags(flags: &Flags) -> Raw {
 /// The socket's default lies beside the state where there is no folder for what lives as long as a login; also where
 /// the operator moved the state, so that two daemons of one user do not meet at one door.
 fn defaults(raw: &Raw, host: &Host) -> Result<Defaults, ConfigError> {
-    let usual = if host.is_root {
+    let made = host.made_folder("STATE_DIRECTORY");
+    let is_service = made.is_some();
+    let usual = if is_service {
+        made
+    } else if host.is_root {
         Some(PathBuf::from("/var/lib/aicp"))
     } else {
         let home = || Some(host.folder("HOME")?.join(".local/state"));
         host.folder("XDG_STATE_HOME").or_else(home).map(|folder| folder.join("aicp"))
     };
     let moved = raw.node.state_dir.as_ref().map(PathBuf::from).filter(|moved| usual.as_ref() != Some(moved));
-    let runtime = if host.is_root { Some(PathBuf::from("/run")) } else { host.folder("XDG_RUNTIME_DIR") };
+    let usual_runtime = || if host.is_root { Some(PathBuf::from("/run")) } else { host.folder("XDG_RUNTIME_DIR") };
+    let made = host.made_folder("RUNTIME_DIRECTORY");
+    let runtime = made.or_else(|| usual_runtime().map(|folder| folder.join("aicp")));
     let state_dir = moved.clone().or(usual).ok_or(ConfigError::NoHome)?;
     let beside = state_dir.join("agent.sock");
     let socket = match runtime {
-        Some(runtime) if moved.is_none() => runtime.join("aicp/agent.sock"),
+        Some(runtime) if moved.is_none() => runtime.join("agent.sock"),
         Some(_) | None => beside,
     };
     let node_name = kept_name(&state_dir).unwrap_or_else(|| name_of_host(&host.name));
-    let socket_mode = if host.is_root { 0o660 } else { 0o600 };
+    let socket_mode = if host.is_root || is_service { 0o660 } else { 0o600 };
     Ok(Defaults { node_name, state_dir, socket, socket_mode })
 }
 
@@ -333,6 +354,24 @@ mod tests {
             let told = load(listen).expect_err(listen).to_string();
             assert!(told.contains("metrics.listen") && told.contains("unix:/run/aicp/metrics.sock"), "{told}");
         }
+    }
+
+    #[test]
+    fn a_service_finds_its_folders_where_its_manager_made_them_whoever_it_runs_as() {
+        let home = tempfile::tempdir().expect("a folder");
+        std::fs::write(home.path().join("aicpd.toml"), "[mesh]\nmax_hops = 3").expect("written");
+        let mut host = user(Path::new("/nonexistent"));
+        let folder = home.path().as_os_str().to_owned();
+        host.variables.push(("CONFIGURATION_DIRECTORY", folder));
+        host.variables.push(("STATE_DIRECTORY", "/var/lib/aicp:/var/lib/other".into()));
+        host.variables.push(("RUNTIME_DIRECTORY", "/run/aicp".into()));
+        let config = load_on(&Flags::default(), &host).expect("loaded");
+        assert_eq!(config.state_dir, Path::new("/var/lib/aicp"));
+        assert_eq!(config.socket.path, Path::new("/run/aicp/agent.sock"));
+        assert_eq!((config.socket.mode, config.mesh.hops, config.credentials), (0o660, 3, None));
+        host.variables.push(("CREDENTIALS_DIRECTORY", "/run/credentials/aicpd.service".into()));
+        let config = load_on(&Flags::default(), &host).expect("loaded");
+        assert_eq!(config.credentials.as_deref(), Some(Path::new("/run/credentials/aicpd.service")));
     }
 
     #[test]
