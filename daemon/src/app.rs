@@ -17,6 +17,7 @@ use crate::agent::Door;
 use crate::clock::Clock;
 use crate::node_task::{NodeTask, PATIENCE, Work};
 use crate::peer::PeerDoor;
+use crate::pulse::Pulse;
 use crate::shared::{Ask, Shared};
 use crate::tables::{SigningKey, ToClient, ToLink};
 use crate::telemetry::MetricsDoor;
@@ -63,7 +64,7 @@ impl App {
     /// The same, with sockets that are open already.
     pub async fn start_with(config: &Config, inherited: Inherited) -> Result<Self, StartError> {
         let clock = Clock::start();
-        let state = StateDir::open(&config.state_dir)?;
+        let state = StateDir::open(&config.state_dir)?.with_credentials(config.credentials.as_deref())?;
         let (identity, disk) = state.open_identity()?;
         let node_key = Arc::clone(&identity.node);
         // Before what was kept is read, which may take long: whoever waits for the daemon sees that it starts.
@@ -159,6 +160,11 @@ impl App {
         self.peers.as_ref().and_then(PeerDoor::listens_on)
     }
 
+    /// By which it can be asked whether it is alive.
+    pub(crate) fn pulse(&self) -> Pulse {
+        Pulse::new(Arc::clone(&self.shared))
+    }
+
     /// Waits until the daemon cannot go on, or is to restart.
     pub async fn ended(&mut self) -> Ended {
         tokio::select! {
@@ -173,6 +179,10 @@ impl App {
     /// Ends it in peace: nothing new is taken, the core writes down what a clean stop needs, what was said is written
     /// out, and the journal is closed.
     pub async fn stop(mut self) -> Result<(), Failure> {
+        if self.agents.is_passed() {
+            // Whoever comes from here on waits for the next daemon.
+            self.agents.close();
+        }
         self.come_to_rest().await
     }
 

@@ -48,6 +48,18 @@ pub enum StartError {
     /// A key file is missing, damaged, or not ours.
     #[error("a key cannot be used: {0}")]
     Key(VaultError),
+    /// A key lies here, and the service manager hands over one as well.
+    #[error(
+        "there is a key in {} and another is handed over as {}, and a node has one\n  fix: remove the file, if it is the \
+         same key (cmp says so); else do not hand over the other one",
+        own.display(), handed.display()
+    )]
+    TwoKeys {
+        /// The file in the state directory.
+        own: PathBuf,
+        /// The other one.
+        handed: PathBuf,
+    },
     /// The key of a day cannot be opened, or is not there.
     #[error(
         "{}: {why}, so messages of that day cannot be read\n  fix: restore identity/credential.key and store-keys/ \

@@ -28,6 +28,8 @@ pub(crate) enum JournalAsk {
     Append(Vec<(TransactionNumber, Vec<Change>)>),
     /// What was said in these entries; `None` for one that cannot be read.
     Load(Vec<EntryNumber>, oneshot::Sender<Vec<Option<Parts>>>),
+    /// Whether the thread answers at all.
+    Alive(oneshot::Sender<()>),
     /// Sync, note that the stop was clean, and end.
     Close,
 }
@@ -49,6 +51,13 @@ impl Journal {
     pub(crate) async fn load(&self, entries: Vec<EntryNumber>) -> Option<Vec<Option<Parts>>> {
         let (reply, answer) = oneshot::channel();
         self.asks.send(JournalAsk::Load(entries, reply)).await.ok()?;
+        answer.await.ok()
+    }
+
+    /// Waits until the thread has done all that it was asked before; nothing if it has ended.
+    pub(crate) async fn answers(&self) -> Option<()> {
+        let (reply, answer) = oneshot::channel();
+        self.asks.send(JournalAsk::Alive(reply)).await.ok()?;
         answer.await.ok()
     }
 

@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use clap::Parser;
 use daemon::cli::{Arguments, Command};
 use daemon::fsck::FsckError;
-use daemon::{Inherited, StateDir, drain, files, fsck, telemetry};
+use daemon::systemd::{self, Manager};
+use daemon::{StateDir, drain, files, fsck, telemetry};
 
 /// Damage was found.
 const DAMAGE: u8 = 1;
@@ -36,14 +37,15 @@ fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     match &arguments.command {
         Command::Run(flags) => {
             let config = config::load(&flags.flags())?;
-            telemetry::start(&config.log);
+            telemetry::start(&config.log, systemd::stderr_is_the_journal());
+            let (inherited, manager) = (systemd::inherited()?, Manager::of_this_process());
             files::raise_limit();
             let runtime = tokio::runtime::Builder::new_multi_thread()
                 .enable_all()
                 .thread_name("aicpd")
                 .build()
                 .map_err(daemon::StartError::Thread)?;
-            let ended = runtime.block_on(drain::run(&flags.flags(), config, Inherited::default()));
+            let ended = runtime.block_on(drain::run(&flags.flags(), config, inherited, &manager));
             runtime.shutdown_background();
             ended?;
         }

@@ -307,17 +307,17 @@ impl NodeTask {
         match event {
             Event::PeerUp { peer } => {
                 let address = self.shared.peers.board(*peer).said.lock().address.clone();
-                tracing::info!(?peer, "a peer is up");
-                tracing::debug!(?peer, address, "its address");
+                tracing::info!(%peer, "a peer is up");
+                tracing::debug!(%peer, address, "its address");
             }
             Event::PeerDown { peer } => {
                 self.work.apart.remove(peer);
                 let why = self.shared.peers.board(*peer).said.lock().last_error.clone();
-                tracing::info!(?peer, why, "a peer is down");
+                tracing::info!(%peer, why, "a peer is down");
             }
             Event::ClockApart { peer, theirs } => {
                 self.work.apart.insert(*peer, *theirs);
-                tracing::warn!(?peer, theirs, "a peer's clock is more than ten minutes from ours");
+                tracing::warn!(%peer, theirs, "a peer's clock is more than ten minutes from ours");
             }
             Event::ClockJumped => {
                 tracing::warn!(

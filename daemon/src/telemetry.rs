@@ -1,4 +1,4 @@
-//! What the operator sees. Here, logs, to standard error: no payload is ever logged, and nobody's address above DEBUG
+//! What the operator sees. Here, logs, to standard error or the journal of systemd: no payload is ever logged, and nobody's address above DEBUG
 //! but those that are configured; a line of the log is one line, and does nothing to a terminal that shows it. Below,
 //! what the shell counts, and the door where metrics and health are told.
 
@@ -6,25 +6,30 @@ pub(crate) mod counters;
 mod door;
 mod exposition;
 mod http;
+mod journald;
 
 pub(crate) use door::MetricsDoor;
 
 use std::io::{self, Write};
 
 use config::{Log, LogFormat};
+use journald::Journald;
 use proto::is_active;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, fmt};
 
-/// Starts to log as the configuration says. Called once; a second call changes nothing.
-pub fn start(log: &Log) {
+/// Starts to log as the configuration says. Where standard error leads to the journal of systemd, what is text goes
+/// there with its fields instead. Called once; a second call changes nothing.
+pub fn start(log: &Log, stderr_is_the_journal: bool) {
     // The configuration has checked it; what it let through and this does not is logged as usual.
     let targets: Targets = log.level.parse().unwrap_or_else(|_| Targets::new().with_default(LevelFilter::INFO));
-    let layer = match log.format {
-        LogFormat::Text => fmt::layer().with_target(false).with_ansi(false).with_writer(lines).boxed(),
-        LogFormat::Json => fmt::layer().json().flatten_event(true).with_writer(lines).boxed(),
+    let journald = stderr_is_the_journal.then(Journald::open).and_then(Result::ok);
+    let layer = match (log.format, journald) {
+        (LogFormat::Text, Some(journald)) => journald.boxed(),
+        (LogFormat::Text, None) => fmt::layer().with_target(false).with_ansi(false).with_writer(lines).boxed(),
+        (LogFormat::Json, _) => fmt::layer().json().flatten_event(true).with_writer(lines).boxed(),
     };
     // Other crates speak up only when something is wrong, unless they are asked.
     let quiet = [("quinn", LevelFilter::WARN), ("quinn_proto", LevelFilter::WARN), ("rustls", LevelFilter::WARN)];

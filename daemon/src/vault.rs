@@ -29,6 +29,8 @@ use crate::StartError;
 #[derive(Clone, Debug)]
 pub struct StateDir {
     root: PathBuf,
+    /// Where the service manager hands over keys that then need not lie here.
+    handed: Option<PathBuf>,
 }
 
 /// Who this node is.
@@ -57,6 +59,9 @@ pub(crate) struct AgentFile {
 }
 
 const KEY: &str = "key";
+/// What these keys are called where the service manager hands them over.
+const HANDED_NODE_KEY: &str = "aicp.node.key";
+const HANDED_CREDENTIAL_KEY: &str = "aicp.credential.key";
 
 impl StateDir {
     /// Makes the identity of a node, and its empty journal, if they are not there. Says who the node is.
@@ -80,12 +85,28 @@ impl StateDir {
             made.map_err(|source| StartError::State { path: folder, source })?;
         }
         sync_folder(root).map_err(|source| StartError::State { path: root.into(), source })?;
-        Ok(Self { root: root.into() })
+        Ok(Self { root: root.into(), handed: None })
     }
 
     /// One that is only looked at. Nothing is made.
     pub(crate) fn look(root: &Path) -> Self {
-        Self { root: root.into() }
+        Self { root: root.into(), handed: None }
+    }
+
+    /// The same, with keys of the node that are handed over at each start and do not lie here.
+    pub(crate) fn with_credentials(self, folder: Option<&Path>) -> Result<Self, StartError> {
+        let state = Self { handed: folder.map(Path::to_path_buf), ..self };
+        for (own, credential) in [(NODE_KEY, HANDED_NODE_KEY), (CREDENTIAL_KEY, HANDED_CREDENTIAL_KEY)] {
+            let own = state.root.join(own);
+            if let Some(handed) = state.handed(credential).filter(|_| own.exists()) {
+                return Err(StartError::TwoKeys { own, handed });
+            }
+        }
+        Ok(state)
+    }
+
+    fn handed(&self, name: &str) -> Option<PathBuf> {
+        self.handed.as_ref().map(|folder| folder.join(name)).filter(|path| path.exists())
     }
 
     /// Takes note that this state folder, or its journal, was put back: the next start treats the journal as one that
@@ -173,11 +194,11 @@ impl StateDir {
     }
 
     pub(crate) fn node_key(&self) -> PathBuf {
-        self.root.join(NODE_KEY)
+        self.handed(HANDED_NODE_KEY).unwrap_or_else(|| self.root.join(NODE_KEY))
     }
 
     pub(crate) fn credential_key(&self) -> PathBuf {
-        self.root.join(CREDENTIAL_KEY)
+        self.handed(HANDED_CREDENTIAL_KEY).unwrap_or_else(|| self.root.join(CREDENTIAL_KEY))
     }
 
     /// The keys of all agents that live here.

@@ -537,6 +537,16 @@ pub const NOTICES_PER_SECOND: u32 = 16;
 /// What a clean stop may take before it becomes an unclean one.
 pub const STOP_WAIT: u64 = 5 * SECOND;
 
+/// Longest time between two signs of life to the service manager, if it asks for none more often.
+pub const MANAGER_PAUSE: u64 = 10 * SECOND;
+/// What the manager is told that reading anew what was kept may take.
+pub const START_WAIT: u64 = 900 * SECOND;
+/// Longest value of one field of an event in the journal of systemd.
+pub const LOG_FIELD_BYTES: usize = 4 << 10;
+/// Longest text of such an event. With the fields, of which the library takes 32, it fits into one datagram of 208 KiB.
+pub const LOG_TEXT_BYTES: usize = 32 << 10;
+const _: () = assert!(LOG_TEXT_BYTES + 33 * LOG_FIELD_BYTES < 208 << 10, "an event fits a datagram");
+
 /// Connections at the metrics' door; others wait.
 pub const METRICS_CONNECTIONS_MAX: usize = 16;
 /// Longest request there, its headers included.

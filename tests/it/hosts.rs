@@ -21,6 +21,7 @@ mod replay;
 mod restore;
 mod scale;
 mod secrets;
+mod systemd;
 mod terminal;
 mod traffic;
 mod two;

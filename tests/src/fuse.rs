@@ -50,6 +50,10 @@ pub(crate) struct State {
     is_full: bool,
     /// How often there was no room.
     was_full: u64,
+    /// Nobody is answered.
+    is_hanging: bool,
+    /// How often somebody had to wait for that.
+    was_hanging: u64,
 }
 
 /// Whether disks can be mounted here. If not, says so, or fails where `AICP_NEED_ROOT` is 1.
@@ -77,8 +81,17 @@ impl Disk {
     pub fn mount(image: Image, at: &Path, seed: u64) -> Self {
         std::fs::create_dir_all(at).expect("a folder");
         let chance = Chance::new(seed);
-        let state =
-            State { image, chance, is_dead: false, percent: [0; 3], fired: [0; 3], is_full: false, was_full: 0 };
+        let state = State {
+            image,
+            chance,
+            is_dead: false,
+            percent: [0; 3],
+            fired: [0; 3],
+            is_full: false,
+            was_full: 0,
+            is_hanging: false,
+            was_hanging: 0,
+        };
         let state = Arc::new(Mutex::new(state));
         let mut config = Config::default();
         config.mount_options = vec![MountOption::FSName("aicp-test".into()), MountOption::DefaultPermissions];
@@ -107,6 +120,17 @@ impl Disk {
         if is_full {
             state.was_full = 0;
         }
+    }
+
+    /// From now on whoever wants something of the disk waits, or what they wanted is done after all.
+    pub fn hang(&self, is_hanging: bool) {
+        self.state().is_hanging = is_hanging;
+    }
+
+    /// How often somebody had to wait.
+    #[must_use]
+    pub fn was_hanging(&self) -> u64 {
+        self.state().was_hanging
     }
 
     /// How often there was no room since it was filled.
@@ -145,6 +169,7 @@ impl Disk {
 impl Drop for Disk {
     fn drop(&mut self) {
         let Some(mount) = self.mount.take() else { return };
+        self.hang(false);
         if mount.umount_and_join().is_err() {
             // Somebody still has a file open. The name goes at once, the rest when they have ended.
             let _gone = std::process::Command::new("umount").arg("--lazy").arg(&self.at).status();

@@ -2,6 +2,8 @@
 
 use std::fs::{self, File};
 use std::net::{IpAddr, Ipv4Addr, UdpSocket};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::OnceLock;
@@ -233,7 +235,24 @@ impl Host {
         self.launch(command);
     }
 
-    fn launch(&mut self, mut command: Command) {
+    /// The same, with the agents' socket open already, as a service manager passes it: it outlives the daemon.
+    ///
+    /// # Panics
+    /// If it does not start.
+    pub fn start_on(&mut self, listener: &UnixListener) {
+        let mut shell = Command::new("/bin/sh");
+        // The socket comes as standard input, and the shell's process is the daemon's.
+        let pass = "exec 3<&0 </dev/null; LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=agent exec \"$0\" \"$@\"";
+        shell.arg("-c").arg(pass).arg(binary("aicpd")).env_clear();
+        let copy = listener.try_clone().expect("a descriptor");
+        self.launch_with(shell, Stdio::from(OwnedFd::from(copy)));
+    }
+
+    fn launch(&mut self, command: Command) {
+        self.launch_with(command, Stdio::null());
+    }
+
+    fn launch_with(&mut self, mut command: Command, input: Stdio) {
         let log = File::options().create(true).append(true).open(self.folder.join("log")).expect("a file");
         let clock = self.clock.iter().flat_map(|(library, offset)| {
             [("LD_PRELOAD", library.display().to_string()), (crate::clock::OFFSET, offset.to_string())]
@@ -244,7 +263,7 @@ impl Host {
             .arg(self.config())
             .envs(clock)
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
-            .stdin(Stdio::null())
+            .stdin(input)
             .stdout(Stdio::null())
             .stderr(log)
             .spawn()
@@ -403,7 +422,15 @@ pub fn copy_folder(from: &Path, to: &Path) {
 /// # Panics
 /// If `kill` does not run.
 pub fn signal(child: &Child, name: &str) {
-    let sent = Command::new("kill").arg(format!("-{name}")).arg(child.id().to_string()).status();
+    signal_process(child.id(), name);
+}
+
+/// The same, to a process by its number.
+///
+/// # Panics
+/// If `kill` does not run.
+pub fn signal_process(process: u32, name: &str) {
+    let sent = Command::new("kill").arg(format!("-{name}")).arg(process.to_string()).status();
     assert!(sent.expect("kill runs").success());
 }
 

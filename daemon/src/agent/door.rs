@@ -82,6 +82,11 @@ impl Door {
         }
     }
 
+    /// Whether the socket outlives this process.
+    pub(crate) fn is_passed(&self) -> bool {
+        self.socket.as_ref().is_some_and(|socket| socket.is_passed)
+    }
+
     /// The socket, for whoever takes connections after this.
     pub(crate) fn keep(&mut self) -> Option<AgentSocket> {
         self.socket.take()

@@ -182,6 +182,8 @@ impl Worker {
                 // Whoever asked may be gone.
                 drop(reply.send(self.load_some(entries)));
             }
+            // Whoever asked may be gone.
+            JournalAsk::Alive(reply) => drop(reply.send(())),
             JournalAsk::Close => return Ok(Next::Close),
         }
         Ok(Next::More)
@@ -224,6 +226,7 @@ impl Worker {
                         return Err(failed(error));
                     }
                     self.tell_room(says);
+                    self.counters.looks.add(1);
                     std::thread::sleep(ROOM_PAUSE);
                 }
                 sealed => return sealed.map_err(failed),
@@ -263,6 +266,7 @@ impl Worker {
                 tracing::warn!(%error, "the journal waits for room; nothing is lost and nothing new is promised");
                 was_told = true;
             }
+            self.counters.looks.add(1);
             std::thread::sleep(ROOM_PAUSE);
         }
     }

@@ -92,11 +92,13 @@ pub(crate) fn endpoint(address: SocketAddr, server: Option<ServerConfig>) -> Res
 /// The endpoint over a socket that is bound already.
 pub(crate) fn endpoint_on(socket: UdpSocket, server: Option<ServerConfig>) -> io::Result<quinn::Endpoint> {
     let options = socket2::SockRef::from(&socket);
-    for (what, set) in [
-        ("receive", options.set_recv_buffer_size(limits::UDP_BUFFER_BYTES)),
-        ("send", options.set_send_buffer_size(limits::UDP_BUFFER_BYTES)),
-    ] {
-        if let Err(error) = set {
+    let wanted = limits::UDP_BUFFER_BYTES;
+    // Whoever passed the socket may have had the right to make them larger than we may.
+    let is_small = |size: io::Result<usize>| size.is_ok_and(|size| size < wanted);
+    let receive = is_small(options.recv_buffer_size()).then(|| options.set_recv_buffer_size(wanted));
+    let send = is_small(options.send_buffer_size()).then(|| options.set_send_buffer_size(wanted));
+    for (what, set) in [("receive", receive), ("send", send)] {
+        if let Some(Err(error)) = set {
             tracing::debug!(what, %error, "a UDP buffer stays as it was");
         }
     }

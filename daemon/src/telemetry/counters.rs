@@ -101,6 +101,8 @@ pub(crate) struct JournalCounters {
     pub(crate) syncs: Durations,
     /// Transactions that had to wait because the disk, or the journal's share of it, was full.
     pub(crate) room_waits: Count,
+    /// How often the disk was looked at while it was waited for: a thread that waits like this does not hang.
+    pub(crate) looks: Count,
     pub(crate) disk_bytes: Level,
     pub(crate) live_bytes: Level,
 }

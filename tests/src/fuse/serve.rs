@@ -17,6 +17,9 @@ use super::{Fault, State};
 /// The kernel remembers nothing.
 const NOT_AT_ALL: Duration = Duration::ZERO;
 
+/// Between two looks at whether the disk still hangs.
+const LOOK: Duration = Duration::from_millis(5);
+
 /// The disk, as the kernel's thread holds it.
 pub(super) struct Served(pub(super) Arc<Mutex<State>>);
 
@@ -25,10 +28,21 @@ impl Served {
         self.0.lock().expect("nobody panics with it")
     }
 
-    /// The image, if the disk is alive and does not fail at this.
+    /// The image, if the disk is alive. While it hangs, this and all that is asked later waits.
     fn image(&self) -> Result<MutexGuard<'_, State>, Errno> {
-        let state = self.state();
-        if state.is_dead { Err(Errno::EIO) } else { Ok(state) }
+        let mut was_told = false;
+        loop {
+            let mut state = self.state();
+            if state.is_dead {
+                return Err(Errno::EIO);
+            }
+            if !state.is_hanging {
+                return Ok(state);
+            }
+            state.was_hanging += u64::from(!std::mem::replace(&mut was_told, true));
+            drop(state);
+            std::thread::sleep(LOOK);
+        }
     }
 
     fn make(&self, parent: u64, name: &OsStr, mode: u32, is_folder: bool) -> Result<FileAttr, Errno> {
