@@ -68,7 +68,10 @@ impl Machine {
 
 impl Drop for Machine {
     fn drop(&mut self) {
-        // Before its disk goes.
+        // Before its disk goes; nobody who waits for a disk can be killed.
+        if let Some(disk) = &self.disk {
+            disk.hang(false);
+        }
         if self.host.process().is_some() {
             self.host.kill();
         }

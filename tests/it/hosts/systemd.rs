@@ -136,9 +136,12 @@ fn the_watchdog_is_fed_while_the_core_and_the_journal_answer_and_not_while_the_d
         manager.hears("WATCHDOG=1", Duration::from_secs(2)).expect("it is alive");
     }
     assert!(began.elapsed() < Duration::from_secs(8), "eight signs of life took {:?}", began.elapsed());
+    await_agent(&machine.host, "echo");
+    let message = ["send", "echo", "hello", "--wait", "handled"];
+    assert!(machine.host.ctl(&message).status.success(), "its agent is there");
     machine.disk().hang(true);
     let mut send = Command::new(binary("aicpctl"));
-    send.arg("--socket").arg(machine.host.socket()).args(["send", "echo", "hello", "--wait", "handled"]).env_clear();
+    send.arg("--socket").arg(machine.host.socket()).args(message).env_clear();
     let mut send = send.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("aicpctl runs");
     until("the disk is asked", SOON, || (machine.disk().was_hanging() > 0).then_some(()));
     // What was said before may still lie there.
@@ -260,14 +263,12 @@ fn keys_that_the_manager_hands_over_need_not_lie_with_the_state_and_two_are_one_
     for (file, credential) in [("node.key", "aicp.node.key"), ("credential.key", "aicp.credential.key")] {
         std::fs::copy(identity.join(file), handed.join(credential)).expect("copied");
     }
-    let run = |host: &Host| {
-        let mut command = Command::new(binary("aicpd"));
-        command.arg("run").arg("--config").arg(host.config()).env_clear().env("CREDENTIALS_DIRECTORY", &handed);
-        command.output().expect("aicpd runs")
-    };
-    let refused = run(&host);
-    let told = String::from_utf8_lossy(&refused.stderr).into_owned();
-    assert!(!refused.status.success() && told.contains("a node has one") && told.contains("fix:"), "{told}");
+    let mut command = Command::new(binary("aicpd"));
+    command.arg("run").arg("--config").arg(host.config()).env_clear().env("CREDENTIALS_DIRECTORY", &handed);
+    let mut refused = Ended(command.stderr(Stdio::piped()).spawn().expect("aicpd runs"));
+    let status = until("it does not start", SOON, || refused.0.try_wait().expect("a child"));
+    let told = std::io::read_to_string(refused.0.stderr.take().expect("piped")).expect("text");
+    assert!(!status.success() && told.contains("a node has one") && told.contains("fix:"), "{told}");
     for file in ["node.key", "credential.key"] {
         std::fs::remove_file(identity.join(file)).expect("removed");
     }
