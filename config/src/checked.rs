@@ -5,11 +5,12 @@ use std::path::PathBuf;
 
 use proto::{Name, limits};
 
-use crate::ConfigError;
-use crate::limits::Limits;
+use crate::allow::{self, Allow, RawAllow};
+use crate::limits::{Limits, check_store};
 use crate::metrics::MetricsListen;
 use crate::peer::{Peer, is_address};
 use crate::raw::Raw;
+use crate::{ConfigError, Origin, Sources};
 
 /// All of it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -30,6 +31,12 @@ pub struct Config {
     pub metrics: Option<MetricsListen>,
     /// How much may wait where.
     pub limits: Limits,
+    /// Bytes that the journal may take on disk.
+    pub store_limit: u64,
+    /// Who may send what to agents of this node.
+    pub allow: Vec<Allow>,
+    /// What it was made of.
+    pub sources: Sources,
 }
 
 /// The agents' door.
@@ -92,10 +99,17 @@ const LEVEL: &str = "info";
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
 impl Config {
-    /// Judges every value. `from` says of which sources `raw` was made, for errors.
-    pub(crate) fn check(raw: Raw, defaults: Defaults, from: &str) -> Result<Self, ConfigError> {
-        let bad =
-            |key, value: &str, why: String| ConfigError::Value { key, value: value.into(), from: from.into(), why };
+    /// Judges every value.
+    pub(crate) fn check(
+        raw: Raw,
+        rules: Vec<(RawAllow, Origin)>,
+        defaults: Defaults,
+        sources: Sources,
+    ) -> Result<Self, ConfigError> {
+        let bad = |key: &'static str, value: &str, why: String| {
+            let from = sources.origin(key).to_string();
+            ConfigError::Value { key, value: value.into(), from, why }
+        };
         let node_name = match raw.node.name {
             Some(name) => name.parse().map_err(|error: proto::NameError| bad("node.name", &name, error.to_string()))?,
             None => defaults.node_name,
@@ -146,20 +160,20 @@ impl Config {
             listen.parse().map_err(|error: crate::MetricsError| bad("metrics.listen", &listen, error.to_string()))
         });
         let limits = Limits::check(&raw.limits, bad)?;
+        let store_limit = check_store(&raw.store.limit, bad)?;
+        let (listen, metrics) = (listen.transpose()?, metrics.transpose()?);
         Ok(Self {
             node_name,
             state_dir: raw.node.state_dir.map_or(defaults.state_dir, PathBuf::from),
             credentials: None,
             socket,
-            mesh: Mesh {
-                listen: listen.transpose()?,
-                peers,
-                advertise: advertise.into_iter().map(String::into_boxed_str).collect(),
-                hops,
-            },
+            mesh: Mesh { listen, peers, advertise: advertise.into_iter().map(String::into_boxed_str).collect(), hops },
             log: Log { level, format },
-            metrics: metrics.transpose()?,
+            metrics,
             limits,
+            store_limit,
+            allow: allow::check(rules)?,
+            sources,
         })
     }
 }

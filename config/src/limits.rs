@@ -1,9 +1,9 @@
 //! How much may wait where, as the operator wants it: numbers, and sizes as people write them.
 
 use proto::limits::{
-    AMOUNT_MESSAGES_MAX, DELIVERIES_FAILED_CEILING, DELIVERIES_FAILED_MAX, MAILBOX_BYTES_MAX, MAILBOX_MESSAGES_MAX,
-    NODE_BYTES_CEILING, NODE_BYTES_FLOOR, NODE_BYTES_MAX, OUTBOX_BYTES_MAX, OUTBOX_MESSAGES_MAX, PEER_MESSAGES_MAX,
-    WAITING_BYTES_FLOOR,
+    AMOUNT_MESSAGES_MAX, DELIVERIES_FAILED_CEILING, DELIVERIES_FAILED_MAX, JOURNAL_LIMIT_BYTES, JOURNAL_LIMIT_FLOOR,
+    MAILBOX_BYTES_MAX, MAILBOX_MESSAGES_MAX, NODE_BYTES_CEILING, NODE_BYTES_FLOOR, NODE_BYTES_MAX, OUTBOX_BYTES_MAX,
+    OUTBOX_MESSAGES_MAX, PEER_MESSAGES_MAX, WAITING_BYTES_FLOOR,
 };
 use serde::Deserialize;
 
@@ -61,24 +61,6 @@ pub struct RawLimits {
     pub deliveries: Option<RawAmount>,
 }
 
-impl RawLimits {
-    /// This, and what it leaves out as `before` has it.
-    pub(crate) fn over(self, before: Self) -> Self {
-        Self {
-            outbox_messages: self.outbox_messages.or(before.outbox_messages),
-            outbox_bytes: self.outbox_bytes.or(before.outbox_bytes),
-            mailbox_messages: self.mailbox_messages.or(before.mailbox_messages),
-            mailbox_bytes: self.mailbox_bytes.or(before.mailbox_bytes),
-            pair_messages: self.pair_messages.or(before.pair_messages),
-            pair_bytes: self.pair_bytes.or(before.pair_bytes),
-            peer_messages: self.peer_messages.or(before.peer_messages),
-            peer_bytes: self.peer_bytes.or(before.peer_bytes),
-            node_bytes: self.node_bytes.or(before.node_bytes),
-            deliveries: self.deliveries.or(before.deliveries),
-        }
-    }
-}
-
 impl Limits {
     /// Judges every value. Whoever changes a mailbox and not its shares gets shares of the usual proportion: no source
     /// fills a mailbox alone, no peer a node.
@@ -131,6 +113,18 @@ impl Limits {
 
 const UNITS: [(&str, u64); 3] = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
 
+/// The journal's size.
+pub(crate) fn check_store(
+    limit: &Option<RawAmount>,
+    bad: impl Fn(&'static str, &str, String) -> ConfigError,
+) -> Result<u64, ConfigError> {
+    let Some(raw) = limit else { return Ok(JOURNAL_LIMIT_BYTES) };
+    raw.bytes().filter(|bytes| (JOURNAL_LIMIT_FLOOR..=JOURNAL_LIMIT_BYTES).contains(bytes)).ok_or_else(|| {
+        let (least, most) = (written(JOURNAL_LIMIT_FLOOR), written(JOURNAL_LIMIT_BYTES));
+        bad("store.limit", &raw.text(), format!("a size like \"1GiB\", from {least} to {most}"))
+    })
+}
+
 impl RawAmount {
     fn number(&self) -> Option<u64> {
         match self {
@@ -158,7 +152,7 @@ impl RawAmount {
 }
 
 /// A size in the largest unit that it is a multiple of.
-fn written(bytes: u64) -> String {
+pub(crate) fn written(bytes: u64) -> String {
     let unit = UNITS.iter().rev().find(|(_, unit)| bytes.is_multiple_of(*unit));
     unit.map_or_else(|| bytes.to_string(), |(name, unit)| format!("{}{name}", bytes / unit))
 }

@@ -1,15 +1,19 @@
 //! Where the configuration comes from: defaults, the file, `aicpd.toml.d/*.toml` beside it, `AICP_*`, flags; the
-//! later one counts. This is the only place that reads the environment; it writes nothing.
+//! later one counts, and each key remembers where it was said. Rules add up. This is the only place that reads the
+//! environment; it writes nothing.
 
 use std::ffi::OsString;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use proto::{Name, limits};
 
-use crate::ConfigError;
+use crate::allow::RawAllow;
 use crate::checked::{Config, Defaults};
-use crate::limits::{RawAmount, RawLimits};
+use crate::key::{KEYS, Kind};
+use crate::origin::{Origin, Sources};
 use crate::raw::Raw;
+use crate::{ConfigError, Key};
 
 /// What was said on the command line.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
@@ -41,28 +45,13 @@ pub struct Host {
     pub variables: Vec<(&'static str, OsString)>,
 }
 
-const VARIABLES: [&str; 24] = [
-    "AICP_NODE_NAME",
-    "AICP_STATE_DIR",
-    "AICP_SOCKET",
-    "AICP_LISTEN",
-    "AICP_LOG",
-    "AICP_METRICS_LISTEN",
-    "AICP_LIMITS_OUTBOX_MESSAGES",
-    "AICP_LIMITS_OUTBOX_BYTES",
-    "AICP_LIMITS_MAILBOX_MESSAGES",
-    "AICP_LIMITS_MAILBOX_BYTES",
-    "AICP_LIMITS_PAIR_MESSAGES",
-    "AICP_LIMITS_PAIR_BYTES",
-    "AICP_LIMITS_PEER_MESSAGES",
-    "AICP_LIMITS_PEER_BYTES",
-    "AICP_LIMITS_NODE_BYTES",
-    "AICP_LIMITS_DELIVERIES",
+/// What is asked of the environment beside the keys' own names: a user's folders, and what systemd says to a service about
+/// its own.
+const FOLDERS: [&str; 8] = [
     "HOME",
     "XDG_STATE_HOME",
     "XDG_RUNTIME_DIR",
     "XDG_CONFIG_HOME",
-    // What systemd says to a service about its folders.
     "CONFIGURATION_DIRECTORY",
     "STATE_DIRECTORY",
     "RUNTIME_DIRECTORY",
@@ -80,24 +69,122 @@ pub fn load(flags: &Flags) -> Result<Config, ConfigError> {
     load_on(flags, &Host::of_this_process())
 }
 
-/// Loads and checks it as on some other host. For tests.
+/// Loads and checks it as on some other host.
 pub fn load_on(flags: &Flags, host: &Host) -> Result<Config, ConfigError> {
-    let mut sources = vec!["defaults".to_owned()];
-    let mut raw = Raw::default();
-    if let Some(path) = file_of(flags, host) {
-        for path in with_drop_ins(&path)? {
-            let text = std::fs::read_to_string(&path)
-                .map_err(|source| ConfigError::Unreadable { path: path.clone(), source })?;
-            raw = Raw::read(&path, &text)?.over(raw);
-            sources.push(path.display().to_string());
+    load_with(flags, host, None)
+}
+
+/// The same, as if that text already lay at that path.
+pub(crate) fn load_with(flags: &Flags, host: &Host, with: Option<(&Path, &str)>) -> Result<Config, ConfigError> {
+    let mut layers = Layers::default();
+    let file = file_of(flags, host);
+    if let Some(path) = file.as_ref().filter(|path| flags.config.is_some() || is_there(path) || with.is_some()) {
+        for path in with_drop_ins(path, with.map(|(path, _)| path))? {
+            let text = match with {
+                Some((new, text)) if new == path => text.to_owned(),
+                Some(_) | None => std::fs::read_to_string(&path)
+                    .map_err(|source| ConfigError::Unreadable { path: path.clone(), source })?,
+            };
+            layers.take_file(&path, &text)?;
         }
     }
-    let raw = from_flags(flags).over(from_environment(host).over(raw));
-    sources.push("AICP_* and flags".into());
+    layers.take_environment(host)?;
+    layers.take_flags(flags);
+    let Layers { table, rules, origins } = layers;
+    let sources = Sources { flags: flags.clone(), file, origins };
+    // Each layer was judged by itself; together they are no less what keys may hold.
+    let raw: Raw = toml::Value::Table(table).try_into().map_err(|error: toml::de::Error| ConfigError::Syntax {
+        path: "AICP_* and flags".into(),
+        message: error.to_string(),
+    })?;
     let defaults = defaults(&raw, host)?;
-    let mut config = Config::check(raw, defaults, &sources.join(", then "))?;
+    let mut config = Config::check(raw, rules, defaults, sources)?;
     config.credentials = host.folder("CREDENTIALS_DIRECTORY");
     Ok(config)
+}
+
+/// What was said so far, and where.
+#[derive(Default)]
+struct Layers {
+    table: toml::Table,
+    rules: Vec<(RawAllow, Origin)>,
+    origins: std::collections::BTreeMap<&'static str, Origin>,
+}
+
+impl Layers {
+    fn take_file(&mut self, path: &Path, text: &str) -> Result<(), ConfigError> {
+        let (raw, table) = Raw::read(path, text)?;
+        let origin = Origin::File(path.into());
+        self.rules.extend(raw.allow.into_iter().map(|rule| (rule, origin.clone())));
+        for key in KEYS {
+            let (section, name) = key.parts();
+            let value = table.get(section).and_then(|section| section.get(name));
+            if let Some(value) = value {
+                self.set(key, value.clone(), origin.clone());
+            }
+        }
+        Ok(())
+    }
+
+    fn take_environment(&mut self, host: &Host) -> Result<(), ConfigError> {
+        for key in KEYS {
+            let Some(text) = host.variable(key.variable) else { continue };
+            let text = text.to_string_lossy();
+            let value = key.value_of(&text).ok_or_else(|| ConfigError::Value {
+                key: key.name,
+                value: text.clone().into_owned(),
+                from: key.variable.into(),
+                why: "a whole number".into(),
+            })?;
+            self.set(key, value, Origin::Variable(key.variable));
+        }
+        Ok(())
+    }
+
+    fn take_flags(&mut self, flags: &Flags) {
+        let text = |path: &Option<PathBuf>| path.as_ref().map(|path| path.to_string_lossy().into_owned().into());
+        let peers = Some(&flags.peers).filter(|peers| !peers.is_empty());
+        let given: [(&str, Option<toml::Value>); 6] = [
+            ("--name", flags.name.clone().map(Into::into)),
+            ("--state-dir", text(&flags.state_dir)),
+            ("--socket", text(&flags.socket)),
+            ("--listen", flags.listen.clone().map(Into::into)),
+            ("--peer", peers.map(|peers| list(peers.iter().map(String::as_str)))),
+            ("--log", flags.log.clone().map(Into::into)),
+        ];
+        for key in KEYS {
+            let said = given.iter().find(|(flag, _)| key.flag == Some(flag));
+            if let (Some((_, Some(value))), Some(flag)) = (said, key.flag) {
+                self.set(key, value.clone(), Origin::Flag(flag));
+            }
+        }
+    }
+
+    fn set(&mut self, key: &'static Key, value: toml::Value, origin: Origin) {
+        let (section, name) = key.parts();
+        let there = self.table.entry(section).or_insert_with(|| toml::Value::Table(toml::Table::new()));
+        if let Some(section) = there.as_table_mut() {
+            section.insert(name.into(), value);
+        }
+        self.origins.insert(key.name, origin);
+    }
+}
+
+impl Key {
+    /// A value as it is said in the environment or on a command line. `None` if it is none of this kind.
+    #[must_use]
+    pub fn value_of(&self, text: &str) -> Option<toml::Value> {
+        match self.kind {
+            Kind::Text => Some(text.into()),
+            Kind::Number => text.trim().parse::<i64>().ok().map(Into::into),
+            // A size that is none is told with what it should be.
+            Kind::Amount => Some(text.trim().parse::<i64>().map_or_else(|_| text.trim().into(), Into::into)),
+            Kind::List => {
+                let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
+                Some(list(parts))
+            }
+        }
+    }
 }
 
 impl Host {
@@ -111,9 +198,21 @@ impl Host {
         };
         Self {
             is_root: rustix::process::geteuid().is_root(),
+<<<<<<< HEAD
             name: rustix::system::uname().nodename().to_string_lossy().into_owned(),
             variables: VARIABLES.into_iter().filter_map(read).collect(),
+=======
+            name: std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default(),
+            variables: KEYS.iter().map(|key| key.variable).chain(FOLDERS).filter_map(read).collect(),
+>>>>>>> 4815594 (config, mesh: layers with origins, rules about who may send what, a drop-in that is written)
         }
+    }
+
+    /// The same host for somebody who has no `AICP_*` in the environment: what a daemon has there, it knows itself.
+    #[must_use]
+    pub fn without_variables(mut self) -> Self {
+        self.variables.retain(|(name, _)| FOLDERS.contains(name));
+        self
     }
 
     fn variable(&self, name: &str) -> Option<&OsString> {
@@ -131,6 +230,10 @@ impl Host {
     }
 }
 
+fn list<'a>(elements: impl Iterator<Item = &'a str>) -> toml::Value {
+    toml::Value::Array(elements.map(toml::Value::from).collect())
+}
+
 /// The file that was named, which must be there, or the usual one, which need not be.
 fn file_of(flags: &Flags, host: &Host) -> Option<PathBuf> {
     if let Some(path) = &flags.config {
@@ -143,19 +246,21 @@ fn file_of(flags: &Flags, host: &Host) -> Option<PathBuf> {
     } else {
         host.folder("XDG_CONFIG_HOME").or_else(|| Some(host.folder("HOME")?.join(".config")))?.join("aicp")
     };
-    let path = folder.join(FILE_NAME);
-    let is_there = path.exists() || drop_in_folder(&path).is_dir();
-    is_there.then_some(path)
+    Some(folder.join(FILE_NAME))
 }
 
-fn drop_in_folder(path: &Path) -> PathBuf {
+fn is_there(path: &Path) -> bool {
+    path.exists() || drop_in_folder(path).is_dir()
+}
+
+pub(crate) fn drop_in_folder(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(DROP_INS);
     name.into()
 }
 
-/// The file if it is there, and its drop-ins in the order of their names.
-fn with_drop_ins(path: &Path) -> Result<Vec<PathBuf>, ConfigError> {
+/// The file if it is there, and its drop-ins in the order of their names, with one that is about to be there.
+fn with_drop_ins(path: &Path, new: Option<&Path>) -> Result<Vec<PathBuf>, ConfigError> {
     let folder = drop_in_folder(path);
     let mut found = Vec::new();
     match std::fs::read_dir(&folder) {
@@ -165,53 +270,18 @@ fn with_drop_ins(path: &Path) -> Result<Vec<PathBuf>, ConfigError> {
                 found.push(entry.path());
             }
         }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {}
         Err(source) => return Err(ConfigError::Unreadable { path: folder, source }),
     }
     found.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
+    found.extend(new.map(Path::to_owned));
     found.sort();
+    found.dedup();
     // Only drop-ins may stand alone; a file that was named must be there, and reading it says so if it is not.
     if path.exists() || found.is_empty() {
         found.insert(0, path.into());
     }
     Ok(found)
-}
-
-fn from_environment(host: &Host) -> Raw {
-    let text = |name| host.variable(name).map(|value| value.to_string_lossy().into_owned());
-    let mut raw = Raw::default();
-    raw.node.name = text("AICP_NODE_NAME");
-    raw.node.state_dir = text("AICP_STATE_DIR");
-    raw.socket.path = text("AICP_SOCKET");
-    raw.mesh.listen = text("AICP_LISTEN");
-    raw.log.level = text("AICP_LOG");
-    raw.metrics.listen = text("AICP_METRICS_LISTEN");
-    let amount = |name| text(name).map(RawAmount::Text);
-    raw.limits = RawLimits {
-        outbox_messages: amount("AICP_LIMITS_OUTBOX_MESSAGES"),
-        outbox_bytes: amount("AICP_LIMITS_OUTBOX_BYTES"),
-        mailbox_messages: amount("AICP_LIMITS_MAILBOX_MESSAGES"),
-        mailbox_bytes: amount("AICP_LIMITS_MAILBOX_BYTES"),
-        pair_messages: amount("AICP_LIMITS_PAIR_MESSAGES"),
-        pair_bytes: amount("AICP_LIMITS_PAIR_BYTES"),
-        peer_messages: amount("AICP_LIMITS_PEER_MESSAGES"),
-        peer_bytes: amount("AICP_LIMITS_PEER_BYTES"),
-        node_bytes: amount("AICP_LIMITS_NODE_BYTES"),
-        deliveries: amount("AICP_LIMITS_DELIVERIES"),
-    };
-    raw
-}
-
-fn from_flags(flags: &Flags) -> Raw {
-    let text = |path: &Option<PathBuf>| path.as_ref().map(|path| path.to_string_lossy().into_owned());
-    let mut raw = Raw::default();
-    raw.node.name = flags.name.clone();
-    raw.node.state_dir = text(&flags.state_dir);
-    raw.socket.path = text(&flags.socket);
-    raw.mesh.listen = flags.listen.clone();
-    raw.mesh.peers = Some(flags.peers.clone()).filter(|peers| !peers.is_empty());
-    raw.log.level = flags.log.clone();
-    raw
 }
 
 /// The socket's default lies beside the state where there is no folder for what lives as long as a login; also where
@@ -264,7 +334,6 @@ fn fallback() -> Name {
 mod tests {
     use super::*;
     use crate::SAMPLE;
-    use crate::raw::KEYS;
 
     fn user(home: &Path) -> Host {
         let variables = vec![("HOME", home.as_os_str().to_owned())];
@@ -273,16 +342,55 @@ mod tests {
 
     #[test]
     fn the_sample_is_read_and_shows_every_key() {
-        assert_eq!(Raw::read(Path::new("sample"), SAMPLE).expect("the sample"), Raw::default());
+        let (raw, _) = Raw::read(Path::new("sample"), SAMPLE).expect("the sample");
+        assert_eq!(raw, Raw::default(), "all of it is commented out");
         let shown: String = SAMPLE
             .lines()
-            .map(|line| line.strip_prefix("# ").filter(|rest| rest.contains(" = ")).unwrap_or(line).to_owned() + "\n")
+            .map(|line| {
+                let rest = line.strip_prefix("# ").filter(|rest| rest.contains(" = ") || rest.starts_with("[["));
+                rest.unwrap_or(line).to_owned() + "\n"
+            })
             .collect();
-        let table: toml::Table = shown.parse().expect("the examples are TOML");
-        for (section, keys) in KEYS {
-            for key in *keys {
-                assert!(table[*section].get(key).is_some(), "{section}.{key} is not in the sample");
+        let (_, table) = Raw::read(Path::new("shown"), &shown).expect("the examples are what keys may hold");
+        for key in KEYS {
+            let (section, name) = key.parts();
+            assert!(table[section].get(name).is_some(), "{} is not in the sample", key.name);
+            for way in [Some(key.variable), key.flag].into_iter().flatten() {
+                let is_one_of_many = way.starts_with("AICP_LIMITS_") && SAMPLE.contains("AICP_LIMITS_");
+                assert!(SAMPLE.contains(way) || is_one_of_many, "{way} is not in the sample");
             }
+        }
+        let rules: Vec<&toml::Table> =
+            table["allow"].as_array().expect("rules").iter().map(|rule| rule.as_table().expect("a rule")).collect();
+        for key in RawAllow::KEYS {
+            assert!(rules.iter().any(|rule| rule.contains_key(*key)), "allow.{key} is not in the sample");
+        }
+    }
+
+    #[test]
+    fn every_key_can_be_said_in_the_environment_and_says_where_it_was_said() {
+        let home = tempfile::tempdir().expect("a folder");
+        for key in KEYS {
+            let value = match key.name {
+                "socket.path" | "node.state_dir" => "/tmp/x",
+                "socket.mode" => "0640",
+                "mesh.listen" => "[::1]:7",
+                "mesh.peers" => "",
+                "mesh.advertise" => "a:1, b:2",
+                "mesh.max_hops" => "3",
+                "log.level" => "warn",
+                "log.format" => "json",
+                "metrics.listen" => "127.0.0.1:9177",
+                name if name.ends_with("_bytes") || name == "store.limit" => "400MiB",
+                name if name.starts_with("limits.") => "7",
+                _ => "word",
+            };
+            let mut host = user(home.path());
+            let before = load_on(&Flags::default(), &host).expect("defaults").value(key.name);
+            host.variables.push((key.variable, value.into()));
+            let config = load_on(&Flags::default(), &host).expect(key.name);
+            assert_eq!(config.sources.origin(key.name), Origin::Variable(key.variable));
+            assert!(config.value(key.name) != before || value.is_empty(), "{} is not heard", key.variable);
         }
     }
 
@@ -294,6 +402,7 @@ mod tests {
         assert_eq!(config.state_dir, home.path().join(".local/state/aicp"));
         assert_eq!(config.socket.path, config.state_dir.join("agent.sock"));
         assert_eq!((config.socket.mode, config.mesh.listen, config.metrics), (0o600, None, None));
+        assert_eq!(config.sources.origin("log.level"), Origin::Default);
     }
 
     #[test]
@@ -316,6 +425,23 @@ mod tests {
         let config = load_on(&flags, &host).expect("loaded");
         assert_eq!(config.node_name.as_str(), "flag");
         assert_eq!((config.log.level.as_str(), config.mesh.hops), ("warn", 3));
+        let origins = ["node.name", "log.level", "log.format"].map(|key| config.sources.origin(key));
+        assert_eq!(origins, [Origin::Flag("--name"), Origin::File(file.clone()), Origin::Default]);
+    }
+
+    #[test]
+    fn rules_of_all_files_add_up_and_each_says_where_it_stands() {
+        let home = tempfile::tempdir().expect("a folder");
+        let file = home.path().join("a.toml");
+        let folder = home.path().join("a.toml.d");
+        std::fs::create_dir_all(&folder).expect("a folder");
+        std::fs::write(&file, "[[allow]]\nto = \"writer\"\n").expect("written");
+        std::fs::write(folder.join("1.toml"), "[[allow]]\nname = \"mine\"\nto = \"*\"\nfrom = \"a@b\"\n")
+            .expect("written");
+        let flags = Flags { config: Some(file.clone()), ..Flags::default() };
+        let rules = load_on(&flags, &user(home.path())).expect("loaded").allow;
+        let told: Vec<_> = rules.iter().map(|rule| (rule.name.as_str(), rule.origin.clone())).collect();
+        assert_eq!(told, [("rule-1", Origin::File(file)), ("mine", Origin::File(folder.join("1.toml")))]);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! A peer as people write it: `beta=aicp1…@10.0.0.5:7727`. An address is not resolved before it is dialed.
 
+use core::fmt;
 use core::str::FromStr;
 
 use proto::{IdTextError, Name, NameError, NodeId, limits};
@@ -43,6 +44,14 @@ impl FromStr for Peer {
         };
         let address = address.map(|address| is_address(address).then(|| address.into()).ok_or(PeerError::Address));
         Ok(Self { name: name.trim().parse()?, node: id.trim().parse()?, address: address.transpose()? })
+    }
+}
+
+/// As it is written in the configuration.
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}={}", self.name, self.node)?;
+        self.address.iter().try_for_each(|address| write!(f, "@{address}"))
     }
 }
 

@@ -59,6 +59,8 @@ whats! {
     SaidFull "said-full",
     /// Its content was refused here.
     SaidUnfit "said-unfit",
+    /// No rule here allows it.
+    SaidForbidden "said-forbidden",
     /// Given to its agent.
     Delivered "delivered",
     /// The agent refused it, its session was lost, or its lease ended.

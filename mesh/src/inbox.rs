@@ -3,6 +3,7 @@
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
+use alloc::string::String;
 
 use proto::entry::{Entry, EntryNumber, Letter, Mark, Parts, Place, Received};
 use proto::limits::{
@@ -20,6 +21,7 @@ use crate::node::Node;
 use crate::pair::Pair;
 use crate::rules::Rule;
 use crate::step::Step;
+use crate::submission::end_in_words;
 use crate::time::Mono;
 use crate::timers::Why;
 
@@ -224,7 +226,10 @@ impl Node {
         let held = self.mailboxes.holds(pair, letter.id) && self.rules.hold(Rule::HeldIdTakesPlaceOnly);
         let takes_place_only = letter.again && held && pair.kind == FlowKind::Messages;
         let bytes = content.metadata.as_bytes().len() + content.body.len();
-        let is_kept = is_fit && !takes_place_only;
+        let is_new = is_fit && !takes_place_only && pair.kind == FlowKind::Messages;
+        let refused =
+            is_new.then(|| self.refused_by_policy(pair.source, pair.destination, &content.metadata)).flatten();
+        let is_kept = is_fit && !takes_place_only && refused.is_none();
         if pair.kind == FlowKind::Messages
             && let Err(full) = self.judge_room(pair, source_node, is_kept.then_some(bytes))
         {
@@ -234,13 +239,18 @@ impl Node {
         }
         self.settle_place(pair, sequence, letter.id, expiry, step);
         self.stats.received += 1;
+        if let Some(words) = refused {
+            self.refuse_received(&letter, words, bytes, step);
+            return Taken::Yes;
+        }
         let what = if is_fit { What::Received } else { What::SaidUnfit };
         self.history.note(Moment::of(what, &letter).bytes(bytes), step);
         let parts = Parts { metadata: content.metadata, body: content.body };
         match pair.kind {
             FlowKind::Messages if !is_fit => {
                 if letter.handled_wanted {
-                    self.send_error(&letter, ErrorCode::MALFORMED, step);
+                    let words = end_in_words(ErrorCode::MALFORMED);
+                    self.send_error(&letter, ErrorCode::MALFORMED, words.into(), step);
                 }
             }
             FlowKind::Messages if takes_place_only => {}
@@ -253,6 +263,14 @@ impl Node {
             FlowKind::Answers => self.take_outcome(letter, parts, (source_node, hops), None, step),
         }
         Taken::Yes
+    }
+
+    /// Its place is settled in the same transaction. Its sender hears of it whether it waits for an end or not: nothing
+    /// ends in silence.
+    fn refuse_received(&mut self, letter: &Letter, words: String, bytes: usize, step: &mut Step<'_>) {
+        self.stats.policy_refused += 1;
+        self.history.note(Moment::of(What::SaidForbidden, letter).bytes(bytes).code(ErrorCode::POLICY), step);
+        self.send_error(letter, ErrorCode::POLICY, words.into(), step);
     }
 
     /// Whether there is room for a message of another node, and for its mark. `bytes` is its length if it would be kept.

@@ -140,6 +140,10 @@ pub enum Input {
         /// Which.
         entry: EntryNumber,
     },
+    /// From here on these rules say who may send what to agents of this node. A node begins without any.
+    Policy(crate::Policy),
+    /// From here on so much may wait where. Nothing that waits is lost by it.
+    Bounds(crate::Bounds),
     /// Nothing but time has passed.
     Tick,
     /// The node is to stop: write down what a clean stop needs. Nothing is taken after it.

@@ -17,7 +17,7 @@
 //!    acknowledged that.
 //!
 //! `once.rs` and `recent.rs` are for what nobody keeps, `link.rs` for peers, `directory.rs` and `records.rs` for who is who, `recovery.rs` for what the
-//! journal held. `bounds.rs` says how much may wait where, `flows.rs` counts what other nodes have here, `clock.rs` watches the wall clock, `dead.rs` keeps
+//! journal held. `bounds.rs` says how much may wait where, `policy.rs` who may send what to whom, `flows.rs` counts what other nodes have here, `clock.rs` watches the wall clock, `dead.rs` keeps
 //! what was given up, `history.rs` what happened lately; `listing.rs`, `orders.rs` and `explain.rs` are for operators. `rules.rs` names the rules that all of this follows.
 #![no_std]
 
@@ -48,6 +48,7 @@ mod orders;
 mod outbox;
 mod outcomes;
 mod pair;
+mod policy;
 mod receipts;
 mod recent;
 mod records;
@@ -72,6 +73,7 @@ pub use input::{
 };
 pub use listing::Unanswered;
 pub use node::Node;
+pub use policy::{Allow, Pattern, Policy, Where, Who};
 pub use rules::{Rule, Rules};
 pub use summary::{AgentSummary, PeerState, PeerSummary, Stats, Summary};
 pub use time::{Deadline, Mono, Now, Wall, millis};

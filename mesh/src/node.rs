@@ -27,6 +27,7 @@ use crate::mailbox::{ItemPlace, Mailboxes};
 use crate::once;
 use crate::outbox::Outbox;
 use crate::pair::Pair;
+use crate::policy::Policy;
 use crate::recent::{Asked, Recent};
 use crate::records::next_sequence;
 use crate::rules::Rules;
@@ -59,6 +60,7 @@ pub struct Node {
     pub(crate) clock: WallClock,
     pub(crate) history: History,
     pub(crate) bounds: Bounds,
+    pub(crate) policy: Policy,
     /// The journal's disk has room for what is new.
     pub(crate) has_disk_room: bool,
     /// What came at most once, by the node that it came from.
@@ -112,6 +114,7 @@ impl Node {
             clock: WallClock::new(now),
             history: History::default(),
             bounds: options.bounds,
+            policy: Policy::default(),
             has_disk_room: true,
             recent: BTreeMap::new(),
             asked: Asked::new(&mut chance),
@@ -209,6 +212,8 @@ impl Node {
             Input::Stored { upto } => self.stored(upto, step),
             Input::Disk { has_room } => self.has_disk_room = has_room,
             Input::Unreadable { entry } => self.unreadable(entry, step),
+            Input::Policy(policy) => self.take_policy(policy),
+            Input::Bounds(bounds) => self.bounds = bounds,
             Input::Tick => {}
             Input::Stop => self.stop(step),
         }

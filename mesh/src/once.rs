@@ -52,6 +52,15 @@ impl Node {
         self.stats.once += 1;
         self.history.note_once(Moment::of_draft(What::Accepted, &draft).bytes(bytes), step);
         if self.locals.agents.contains_key(&destination) {
+            if !self.policy.is_empty() && header.message_type() == MessageType::Request {
+                // So that its answer is known as one, whatever rules there are for whoever asks.
+                self.await_notice(&draft, step);
+            }
+            let is_answer = header.message_type() == MessageType::Response;
+            if !(is_answer && self.heard_of(destination, header.source(), header.id())) {
+                let Load::Here(parts) = &load else { return Ok(()) };
+                self.judge_once(&header, parts, step)?;
+            }
             let notes = Notes { hops: Some(0), ..notes };
             return self.deliver_once(draft, notes, (load, bytes), self.node_id(), step);
         }
@@ -127,10 +136,9 @@ impl Node {
         if !self.is_fresh(&header, step) {
             return;
         }
-        if header.message_type() == MessageType::Response {
-            // Nobody waits for an ERROR about the question any more.
-            self.heard_of(header.destination(), header.source(), header.id());
-        }
+        // Nobody waits for an ERROR about the question any more.
+        let was_asked = header.message_type() == MessageType::Response
+            && self.heard_of(header.destination(), header.source(), header.id());
         if content.metadata.expiry().is_some_and(|expiry| expiry <= step.wall()) {
             self.stats.stale += 1;
             return;
@@ -142,12 +150,23 @@ impl Node {
         let parts = Parts { metadata: content.metadata, body: content.body };
         let bytes = parts.bytes();
         self.history.note_once(Moment::of_header(What::Received, &header).bytes(bytes), step);
-        if let Err(failure) = self.deliver_once(draft, notes, (Load::Here(parts), bytes), node, step)
+        let allowed = if was_asked { Ok(()) } else { self.judge_once(&header, &parts, step) };
+        let delivered = allowed.and_then(|()| self.deliver_once(draft, notes, (Load::Here(parts), bytes), node, step));
+        if let Err(failure) = delivered
             && header.message_type() == MessageType::Request
         {
             let pair = Pair::messages(header.source(), header.destination());
-            self.say_notice(pair, header.id(), failure.code, Notes::default(), step);
+            self.say_notice(pair, header.id(), (failure.code, failure.words), Notes::default(), step);
         }
+    }
+
+    /// Whether rules let an agent of this node hear it.
+    fn judge_once(&mut self, header: &Header, parts: &Parts, step: &Step<'_>) -> Result<(), Failure> {
+        let refused = self.refused_by_policy(header.source(), header.destination(), &parts.metadata);
+        let Some(words) = refused else { return Ok(()) };
+        self.stats.policy_refused += 1;
+        self.history.note_once(Moment::of_header(What::SaidForbidden, header).code(ErrorCode::POLICY), step);
+        Err(Failure::new(ErrorCode::POLICY, words))
     }
 
     fn is_fresh(&mut self, header: &Header, step: &Step<'_>) -> bool {

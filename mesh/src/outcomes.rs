@@ -1,6 +1,8 @@
 //! How a message ends, and how its sender hears of it: answers, ends that a daemon says itself, and the stubs that wait
 //! for both.
 
+use alloc::borrow::Cow;
+
 use proto::control::ErrorBody;
 use proto::entry::{Letter, Parts, Received};
 use proto::limits::ANSWER_LIFE;
@@ -37,7 +39,7 @@ impl Node {
             self.end_by_ourselves(letter.source, letter.destination, letter.id, letter.content_type, code, step);
             true
         } else {
-            self.send_error(&letter, code, step);
+            self.send_error(&letter, code, end_in_words(code).into(), step);
             true
         };
         // What was given up is kept, whoever was told: somebody may mend the agent and put it back.
@@ -65,13 +67,19 @@ impl Node {
     }
 
     /// Tells the sender of a message how it ended, in the answers' flow.
-    pub(crate) fn send_error(&mut self, letter: &Letter, code: ErrorCode, step: &mut Step<'_>) {
+    pub(crate) fn send_error(
+        &mut self,
+        letter: &Letter,
+        code: ErrorCode,
+        words: Cow<'static, str>,
+        step: &mut Step<'_>,
+    ) {
         let answer = Letter {
             message_type: MessageType::Error,
             content_type: error_encoding(letter.content_type),
             ..answer_to(letter, step.wall())
         };
-        let parts = error_parts(code, letter.id, answer.content_type);
+        let parts = error_parts(code, words, letter.id, answer.content_type);
         self.send_answer(answer, parts, None, step);
     }
 
@@ -110,7 +118,7 @@ impl Node {
             handled_wanted: false,
             again: false,
         };
-        let parts = error_parts(code, id, letter.content_type);
+        let parts = error_parts(code, end_in_words(code).into(), id, letter.content_type);
         let node = self.node_id();
         self.take_outcome(letter, parts, (node, 0), None, step);
     }
@@ -166,7 +174,8 @@ impl Node {
             return (letter, parts);
         }
         let content_type = error_encoding(letter.content_type);
-        let parts = error_parts(ErrorCode::FULL, letter.id, content_type);
+        let words = end_in_words(ErrorCode::FULL).into();
+        let parts = error_parts(ErrorCode::FULL, words, letter.id, content_type);
         (Letter { message_type: MessageType::Error, content_type, ..letter }, parts)
     }
 
@@ -216,7 +225,8 @@ pub(crate) fn answer_to(letter: &Letter, wall: u64) -> Letter {
     }
 }
 
-fn error_parts(code: ErrorCode, id: MessageId, encoding: ContentType) -> Parts {
-    let body = ErrorBody { code, message: end_in_words(code).into(), original: id, retry_after_ms: 0 };
+fn error_parts(code: ErrorCode, words: Cow<'static, str>, id: MessageId, encoding: ContentType) -> Parts {
+    let message = words.into_owned().into_boxed_str();
+    let body = ErrorBody { code, message, original: id, retry_after_ms: 0 };
     Parts { metadata: Metadata::default(), body: body.write(encoding) }
 }

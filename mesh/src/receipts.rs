@@ -1,6 +1,7 @@
 //! What a destination says to a source in its agents' names: STORED, and notices that end nothing. All of it is signed
 //! and not sealed, may get lost, and is said again when the frame that it is about comes again.
 
+use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
@@ -111,7 +112,7 @@ impl Node {
         }
         state.older_said = Some(step.now.mono);
         let notes = Notes { flow_id: Some(newest), ..Notes::default() };
-        self.say_notice(pair, MessageId::new(0), ErrorCode::OLDER_FLOW, notes, step);
+        self.say_notice(pair, MessageId::new(0), in_words(ErrorCode::OLDER_FLOW), notes, step);
     }
 
     /// A frame was sealed to a prekey that is not kept here. Its source fetches the record and seals again.
@@ -133,7 +134,7 @@ impl Node {
             }
             state.prekey_said = Some(step.now.mono);
         }
-        self.say_notice(pair, header.id(), ErrorCode::PREKEY, Notes::default(), step);
+        self.say_notice(pair, header.id(), in_words(ErrorCode::PREKEY), Notes::default(), step);
     }
 
     /// There is no room for the message that is next in order. It stays with its source, and so does all that follows it.
@@ -159,8 +160,15 @@ impl Node {
     }
 
     /// Says an ERROR without a place, in the name of an agent of this node. It ends nothing and may get lost.
-    pub(crate) fn say_notice(&mut self, pair: Pair, id: MessageId, code: ErrorCode, notes: Notes, step: &mut Step<'_>) {
-        let error = ErrorBody { code, message: notice_in_words(code).into(), original: id, retry_after_ms: 0 };
+    pub(crate) fn say_notice(
+        &mut self,
+        pair: Pair,
+        id: MessageId,
+        (code, words): (ErrorCode, Cow<'static, str>),
+        notes: Notes,
+        step: &mut Step<'_>,
+    ) {
+        let error = ErrorBody { code, message: words.into_owned().into_boxed_str(), original: id, retry_after_ms: 0 };
         self.say_error(pair, &error, notes, step);
     }
 
@@ -204,12 +212,12 @@ fn signed(pair: Pair, shape: Shape, hops: u8, step: &Step<'_>) -> Draft {
     }
 }
 
-fn notice_in_words(code: ErrorCode) -> &'static str {
-    match code {
+fn in_words(code: ErrorCode) -> (ErrorCode, Cow<'static, str>) {
+    let words = match code {
         ErrorCode::OLDER_FLOW => "a newer flow of this pair is known here",
         ErrorCode::PREKEY => "sealed to a prekey that is not kept here",
-        ErrorCode::OFFLINE => "the agent is not attached",
         ErrorCode::FULL => "the agent has no room for more",
         _ => "refused",
-    }
+    };
+    (code, words.into())
 }

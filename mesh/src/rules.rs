@@ -105,6 +105,8 @@ rules! {
     UntoldBecomesDead,
     /// After a jump of the clock nothing expires.
     JumpSuspendsExpiry,
+    /// What no rule of the destination's node allows is refused, with its mark, and its sender hears so.
+    PolicyRefuses,
     /// A step back of the clock erases the prekeys from before it.
     StepBackErasesPrekeys,
 }

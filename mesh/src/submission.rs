@@ -154,6 +154,10 @@ impl Node {
         step: &mut Step<'_>,
     ) -> Result<(), Failure> {
         let pair = Pair::messages(letter.source, letter.destination);
+        if let Some(words) = self.refused_by_policy(letter.source, letter.destination, &parts.metadata) {
+            self.stats.policy_refused += 1;
+            return Err(Failure::new(ErrorCode::POLICY, words));
+        }
         let room = self.mailboxes.room(pair, None, parts.bytes(), &self.bounds);
         room.map_err(|full| Failure::full(full.words()))?;
         let marked = self.is_marked(&letter);
@@ -257,7 +261,7 @@ pub(crate) fn end_in_words(code: ErrorCode) -> &'static str {
     match code {
         ErrorCode::EXPIRED => "expired, and was never delivered",
         ErrorCode::TIMEOUT => "ended before its end was known; it may have been delivered",
-        ErrorCode::POLICY => "withdrawn by an operator before it was sent",
+        ErrorCode::POLICY => "no rule of its destination allows it, or an operator withdrew it before it was sent",
         ErrorCode::GIVEN_UP => "given up after too many deliveries that failed",
         ErrorCode::STORAGE => "what was said is lost: the disk did not give it back",
         ErrorCode::FULL => "there is an answer, and no room for it",

@@ -156,6 +156,8 @@ stats! {
     once,
     /// Those that were stale, or had been delivered before.
     stale,
+    /// Messages that no rule allowed.
+    policy_refused,
     /// What peers said and the contract does not allow.
     ignored,
 }

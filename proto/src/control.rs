@@ -13,10 +13,10 @@ mod strict;
 mod generated;
 
 pub use generated::{
-    AgentStatus, Attach, AttachReply, DeadLetter, DeadLetters, DirectoryAgent, Done, ErrorBody as RawErrorBody,
-    Explain, Invitation, Invite, Join, JoinReply, Member as RawMember, Moment, NodeAgents, NodePeers, NodeStatus,
-    Outbox, OutboxMessage, PeerOrder, PeerStatus, Resolve, ResolveReply, Revoked, Select, Story, Tap, TapReply, Up,
-    UpReply,
+    AgentStatus, AllowReply, AllowTest, Attach, AttachReply, ConfigKey, ConfigRule, DeadLetter, DeadLetters,
+    DirectoryAgent, Done, ErrorBody as RawErrorBody, Explain, Invitation, Invite, Join, JoinReply, Member as RawMember,
+    Moment, NodeAgents, NodeConfig, NodePeers, NodeStatus, Outbox, OutboxMessage, PeerOrder, PeerStatus, Reload,
+    ReloadReply, Resolve, ResolveReply, Revoked, Select, Story, Tap, TapReply, Up, UpReply,
 };
 use strict::{strict_messages, strict_string, strict_strings};
 
@@ -54,6 +54,12 @@ pub mod subject {
     pub const EXPLAIN: &str = "node.explain";
     /// Asks what happens.
     pub const TAP: &str = "node.tap";
+    /// Asks what the daemon runs with.
+    pub const CONFIG: &str = "node.config";
+    /// Orders that the configuration is read again.
+    pub const RELOAD: &str = "node.reload";
+    /// Asks what the rules of this node would say of a message.
+    pub const ALLOW_TEST: &str = "node.allow.test";
     /// Orders that the clock is right although it jumped: what expires may expire.
     pub const TRUST_CLOCK: &str = "node.clock.trust";
     /// Orders that the node takes part in a mesh, and makes one if it is in none.
@@ -92,6 +98,12 @@ pub mod schema {
     pub const DONE: &str = "aicp.done/1";
     /// [`Story`](super::Story).
     pub const STORY: &str = "aicp.story/1";
+    /// [`NodeConfig`](super::NodeConfig).
+    pub const CONFIG: &str = "aicp.config/1";
+    /// [`ReloadReply`](super::ReloadReply).
+    pub const RELOAD: &str = "aicp.reload/1";
+    /// [`AllowReply`](super::AllowReply).
+    pub const ALLOW: &str = "aicp.allow/1";
     /// [`TapReply`](super::TapReply).
     pub const TAP: &str = "aicp.tap/1";
     /// [`UpReply`](super::UpReply).
@@ -174,6 +186,11 @@ impl ControlBody for JoinReply {}
 impl ControlBody for NodePeers {}
 impl ControlBody for PeerOrder {}
 impl ControlBody for Revoked {}
+impl ControlBody for NodeConfig {}
+impl ControlBody for Reload {}
+impl ControlBody for ReloadReply {}
+impl ControlBody for AllowTest {}
+impl ControlBody for AllowReply {}
 
 /// What an ERROR says, checked.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -356,6 +356,10 @@ pub const NODE_BYTES_CEILING: u64 = 3 << 30;
 pub const AMOUNT_MESSAGES_MAX: usize = 1 << 20;
 /// Most failed deliveries that an operator may ask for.
 pub const DELIVERIES_FAILED_CEILING: u32 = 1000;
+/// Rules about who may send what to whom.
+pub const ALLOW_RULES_MAX: usize = 256;
+/// Bytes of what one rule asks for in one place: a subject and its stars.
+pub const ALLOW_TEXT_BYTES_MAX: usize = 2 * SUBJECT_BYTES_MAX;
 /// What a full outbox or mailbox advises, in ms.
 pub const FULL_RETRY_MS: u32 = 1000;
 /// What a destination advises that stays full: twice as long each time, up to this, in ms.
@@ -402,6 +406,7 @@ const _: () = assert!(
     "what is left of a transaction, the largest message and its mark fit one segment"
 );
 const _: () = assert!((PAYLOAD_BYTES_MAX as u64) < WAITING_BYTES_FLOOR && NODE_BYTES_MAX <= NODE_BYTES_CEILING);
+const _: () = assert!(JOURNAL_LIMIT_FLOOR < JOURNAL_LIMIT_BYTES);
 const _: () = assert!(ONCE_MEMORY >= ONCE_AGE_MAX + ONCE_AHEAD_MAX);
 const _: () = assert!(
     NODE_BYTES_CEILING + LARGE_FRAMES_BYTES as u64 + DEAD_BYTES_MAX < JOURNAL_LIMIT_BYTES,
@@ -453,6 +458,9 @@ pub const JOURNAL_QUEUE: usize = 1024;
 pub const JOURNAL_BATCH: usize = 1024;
 /// What the journal takes on disk at most, unless somebody says otherwise.
 pub const JOURNAL_LIMIT_BYTES: u64 = 4 << 30;
+/// Least that an operator may give it: enough segments to work with, and as many as are kept below the limit for ending
+/// what was begun.
+pub const JOURNAL_LIMIT_FLOOR: u64 = ((JOURNAL_SEGMENTS_MIN + JOURNAL_SPARE_SEGMENTS) * JOURNAL_SEGMENT_BYTES) as u64;
 /// Bytes that are copied in one step of winning room back.
 pub const JOURNAL_TIDY_BYTES: usize = 1 << 20;
 /// After this many bytes appended, room is won back even if the journal is never idle.

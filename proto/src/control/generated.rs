@@ -887,3 +887,157 @@ pub struct Revoked {
     #[serde(deserialize_with = "crate::control::strict_strings")]
     pub nodes: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
+/// What the daemon runs with: the answer to `node.config`.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct NodeConfig {
+    /// `aicp.config/1`; fields are only added under one number.
+    #[prost(string, tag = "1")]
+    #[serde(deserialize_with = "crate::control::strict_string")]
+    pub schema: ::prost::alloc::string::String,
+    /// The file that it was read from, or would be; empty if there is no place for one.
+    #[prost(string, tag = "2")]
+    #[serde(deserialize_with = "crate::control::strict_string")]
+    pub file: ::prost::alloc::string::String,
+    /// Each key, in the order of the sample.
+    #[prost(message, repeated, tag = "3")]
+    #[serde(deserialize_with = "crate::control::strict_messages")]
+    pub keys: ::prost::alloc::vec::Vec<ConfigKey>,
+    /// Who may send what to agents of this node, in the order in which the rules were read.
+    #[prost(message, repeated, tag = "4")]
+    #[serde(deserialize_with = "crate::control::strict_messages")]
+    pub rules: ::prost::alloc::vec::Vec<ConfigRule>,
+    /// Keys that stand otherwise in the files by now, as the last reload found, and wait for a restart.
+    #[prost(string, repeated, tag = "5")]
+    #[serde(deserialize_with = "crate::control::strict_strings")]
+    pub needs_restart: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// A key of the configuration.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ConfigKey {
+    /// With its section: `mesh.listen`.
+    #[prost(string, tag = "1")]
+    #[serde(deserialize_with = "crate::control::strict_string")]
+    pub key: ::prost::alloc::string::String,
+    /// Its value, as TOML writes it.
+    #[prost(string, tag = "2")]
+    #[serde(deserialize_with = "crate::control::strict_string")]
+    pub value: ::prost::alloc::string::String,
+    /// Where that stands: a file, `AICP_…`, `--…`, or `default`.
+    #[prost(string, tag = "3")]
+    #[serde(deserialize_with = "crate::control::strict_string")]
+    pub origin: ::prost::alloc::string::String,
+    /// A change of it needs no restart.
+    #[prost(bool, tag = "4")]
+    pub live: bool,
+}
+/// A rule about who may send what to whom. What is empty is not asked for.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ConfigRule {
+    /// What it is called.
+    #[prost(string, tag = "1")]
+    #[serde(deserialize_with = "crate::control::strict_string")]
+    pub name: ::prost::alloc::string::String,
+    /// Agents of this node.
+    #[prost(string, tag = "2")]
+    #[serde(deserialize_with = "crate::control::strict_string")]
+    pub to: ::prost::alloc::string::String,
+    /// Agents that may send to them.
+    #[prost(string, tag = "3")]
+    #[serde(deserialize_with = "crate::control::strict_string")]
+    pub from: ::prost::alloc::string::String,
+    /// Nodes that they are on.
+    #[prost(string, tag = "4")]
+    #[serde(deserialize_with = "crate::control::strict_string")]
+    pub node: ::prost::alloc::string::String,
+    /// The capability that a message asks for.
+    #[prost(string, tag = "5")]
+    #[serde(deserialize_with = "crate::control::strict_string")]
+    pub capability: ::prost::alloc::string::String,
+    /// What it is about.
+    #[prost(string, tag = "6")]
+    #[serde(deserialize_with = "crate::control::strict_string")]
+    pub subject: ::prost::alloc::string::String,
+    /// The file that it stands in.
+    #[prost(string, tag = "7")]
+    #[serde(deserialize_with = "crate::control::strict_string")]
+    pub origin: ::prost::alloc::string::String,
+}
+/// Orders that the configuration is read again: the body of `node.reload`.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Reload {
+    /// What cannot change while it runs is changed by a restart in place.
+    #[prost(bool, tag = "1")]
+    pub restart: bool,
+}
+/// What came of it: the answer to `node.reload`.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReloadReply {
+    /// `aicp.reload/1`; fields are only added under one number.
+    #[prost(string, tag = "1")]
+    #[serde(deserialize_with = "crate::control::strict_string")]
+    pub schema: ::prost::alloc::string::String,
+    /// Keys that have changed, and hold from now on.
+    #[prost(string, repeated, tag = "2")]
+    #[serde(deserialize_with = "crate::control::strict_strings")]
+    pub applied: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Keys that have changed, and hold after a restart.
+    #[prost(string, repeated, tag = "3")]
+    #[serde(deserialize_with = "crate::control::strict_strings")]
+    pub needs_restart: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// It restarts now.
+    #[prost(bool, tag = "4")]
+    pub restarts: bool,
+}
+/// Asks what the rules of this node would say of a message: the body of `node.allow.test`.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AllowTest {
+    /// Who sends it: `agent@node`, `agent` of this node, or an id.
+    #[prost(string, tag = "1")]
+    #[serde(deserialize_with = "crate::control::strict_string")]
+    pub source: ::prost::alloc::string::String,
+    /// To which agent of this node: its name.
+    #[prost(string, tag = "2")]
+    #[serde(deserialize_with = "crate::control::strict_string")]
+    pub destination: ::prost::alloc::string::String,
+    /// The capability that it asks for; empty for none.
+    #[prost(string, tag = "3")]
+    #[serde(deserialize_with = "crate::control::strict_string")]
+    pub capability: ::prost::alloc::string::String,
+    /// What it is about; empty for nothing.
+    #[prost(string, tag = "4")]
+    #[serde(deserialize_with = "crate::control::strict_string")]
+    pub subject: ::prost::alloc::string::String,
+}
+/// What they say: the answer to `node.allow.test`.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AllowReply {
+    /// `aicp.allow/1`; fields are only added under one number.
+    #[prost(string, tag = "1")]
+    #[serde(deserialize_with = "crate::control::strict_string")]
+    pub schema: ::prost::alloc::string::String,
+    /// It would be taken.
+    #[prost(bool, tag = "2")]
+    pub allowed: bool,
+    /// The rule that allows it, or the one that comes nearest; empty if no rule is for that agent.
+    #[prost(string, tag = "3")]
+    #[serde(deserialize_with = "crate::control::strict_string")]
+    pub rule: ::prost::alloc::string::String,
+    /// In a sentence.
+    #[prost(string, tag = "4")]
+    #[serde(deserialize_with = "crate::control::strict_string")]
+    pub words: ::prost::alloc::string::String,
+}
