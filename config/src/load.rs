@@ -198,13 +198,8 @@ impl Host {
         };
         Self {
             is_root: rustix::process::geteuid().is_root(),
-<<<<<<< HEAD
             name: rustix::system::uname().nodename().to_string_lossy().into_owned(),
-            variables: VARIABLES.into_iter().filter_map(read).collect(),
-=======
-            name: std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default(),
             variables: KEYS.iter().map(|key| key.variable).chain(FOLDERS).filter_map(read).collect(),
->>>>>>> 4815594 (config, mesh: layers with origins, rules about who may send what, a drop-in that is written)
         }
     }
 

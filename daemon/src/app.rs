@@ -17,11 +17,12 @@ use crate::agent::Door;
 use crate::clock::Clock;
 use crate::node_task::{NodeTask, PATIENCE, Work};
 use crate::peer::PeerDoor;
+use crate::policy::policy;
 use crate::pulse::Pulse;
 use crate::shared::{Ask, Shared};
 use crate::tables::{SigningKey, ToClient, ToLink};
 use crate::telemetry::MetricsDoor;
-use crate::{Failure, Inherited, StartError, StateDir, echo, journal};
+use crate::{Failure, Inherited, StartError, StateDir, echo, journal, reload};
 
 /// What sessions and links have left to write, they write in this time.
 const FLUSH: Duration = Duration::from_millis(1500);
@@ -76,19 +77,11 @@ impl App {
         let peers = open_peers(&node_key, config, inherited.mesh.as_ref(), inherited.is_restart).await?;
         let mut agents = Door::open(&config.socket, inherited.agents)?;
         let kept = state.agents()?;
-        let opened = journal::open(&state, disk, identity)?;
+        let opened = journal::open(&state, disk, identity, config.store_limit)?;
         let (failure, failed) = watch::channel(None);
         let running = journal::start(opened.worker, clock, failure.clone())?;
         let (to_node, asks) = mpsc::channel(limits::NODE_QUEUE);
-        let shared = Arc::new(Shared::new(
-            clock,
-            Arc::clone(&node_key),
-            config.node_name.clone(),
-            config.state_dir.clone(),
-            to_node,
-            running.journal,
-            failure,
-        ));
+        let shared = Arc::new(Shared::new(clock, Arc::clone(&node_key), config, to_node, running.journal, failure));
         for key in opened.keys {
             shared.keys.learn(key);
         }
@@ -106,7 +99,8 @@ impl App {
         let mut seed = [0; 32];
         getrandom::fill(&mut seed).map_err(|_| StartError::NoRandomness)?;
         let mut effects = Vec::new();
-        let node = Node::new(options, seed, opened.past, clock.now(), &mut effects)?;
+        let mut node = Node::new(options, seed, opened.past, clock.now(), &mut effects)?;
+        node.handle(Input::Policy(policy(config)), clock.now(), &mut effects);
         let (stored, room, work) = (running.stored, running.room, Work::new(opened.is_restored));
         let (to_all, peers_too) = (Arc::clone(&shared), peers.clone());
         let task = NodeTask { node, shared: to_all, state, asks, stored, room, peers: peers_too, effects, work };
@@ -163,6 +157,13 @@ impl App {
     /// By which it can be asked whether it is alive.
     pub(crate) fn pulse(&self) -> Pulse {
         Pulse::new(Arc::clone(&self.shared))
+    }
+
+    /// Reads the configuration again, and says in the log what came of it.
+    pub async fn reload(&self) {
+        if let Err(error) = reload::reload(&self.shared).await {
+            tracing::error!(%error, "the configuration cannot be used; nothing has changed");
+        }
     }
 
     /// Waits until the daemon cannot go on, or is to restart.
@@ -284,7 +285,7 @@ fn options(
 }
 
 /// How much may wait where. What the doors may be reading is not the operator's to say: their buffers have that size.
-fn bounds(limits: &config::Limits) -> mesh::Bounds {
+pub(crate) fn bounds(limits: &config::Limits) -> mesh::Bounds {
     mesh::Bounds {
         outbox: Share { messages: limits.outbox_messages, bytes: limits.outbox_bytes },
         mailbox: Share { messages: limits.mailbox_messages, bytes: limits.mailbox_bytes },

@@ -157,7 +157,15 @@ pub fn describe(config: &Config) -> String {
     }
     let _ = writeln!(out, "hops       {}", config.mesh.hops);
     let metrics = config.metrics.as_ref().map_or("nowhere".into(), ToString::to_string);
+    let _ = writeln!(out, "journal    {}", config.value("store.limit"));
     let _ = writeln!(out, "log        {}", config.log.level);
     let _ = writeln!(out, "metrics    {metrics}");
+    for rule in &config.allow {
+        let from = rule.from.as_deref().unwrap_or("*");
+        let _ = writeln!(out, "allow      {} to {} from {from} ({})", rule.name, rule.to, rule.origin);
+    }
+    for shown in config.values().filter(|shown| shown.origin != config::Origin::Default) {
+        let _ = writeln!(out, "set        {} = {} ({})", shown.key.name, shown.value, shown.origin);
+    }
     out
 }

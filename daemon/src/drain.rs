@@ -1,6 +1,6 @@
 //! The daemon's life from its first start to its end: it runs until a signal or a failure, and restarts in place where
-//! an order or SIGHUP asks for that. The first of the other signals asks for an orderly end, the second ends at once.
-//! Nothing is decided about messages here.
+//! an order asks for that. SIGHUP reads the configuration again. The first of the other signals asks for an orderly
+//! end, the second ends at once. Nothing is decided about messages here.
 
 use config::{Config, Flags};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -30,7 +30,12 @@ pub async fn run(flags: &Flags, mut config: Config, inherited: Inherited, manage
         let ended = tokio::select! {
             ended = app.ended() => ended,
             asked = signals.asked() => match asked {
-                Asked::Anew => Ended::Restart,
+                Asked::Anew => {
+                    manager.reloading();
+                    app.reload().await;
+                    manager.ready();
+                    continue;
+                }
                 Asked::Stop(name) => {
                     tracing::info!(signal = name, "stopping; a second signal ends at once");
                     manager.stopping();

@@ -17,7 +17,7 @@ use crate::clock::duration;
 use crate::peer::PeerDoor;
 use crate::shared::{Ask, Room, Shared, Turn};
 use crate::tables::{IsDelivery, LinkHandle, SigningKey, ToLink};
-use crate::{Failure, StateDir, status};
+use crate::{Failure, StateDir, reload, status};
 
 /// The loop and what it owns.
 #[derive(Debug)]
@@ -120,6 +120,9 @@ impl NodeTask {
                 Ask::Fact(fact, room, turn) => {
                     self.node.handle(fact, now, &mut self.effects);
                     drop::<(Option<Room>, Option<Turn>)>((room, turn));
+                }
+                Ask::Question { client, content, turn: _turn } if reload::is_order(&content) => {
+                    reload::obey(&self.shared, client, self.node.is_admin(client), content);
                 }
                 Ask::Question { client, content, turn: _turn } => {
                     let answer = status::answer(

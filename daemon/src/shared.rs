@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use config::Config;
 use keys::NodeKey;
 use mesh::{ClientId, Input, LinkId, Summary};
 use proto::record::CarriedRecord;
@@ -14,6 +15,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch}
 use crate::Failure;
 use crate::clock::Clock;
 use crate::journal::Journal;
+use crate::reload::Live;
 use crate::tables::{HostedAgents, Links, Peers, PublicKeys, Sessions, Users};
 use crate::tasks::Tasks;
 use crate::telemetry::counters::Refused;
@@ -97,6 +99,8 @@ pub(crate) struct Shared {
     pub(crate) node: NodeId,
     pub(crate) name: Name,
     pub(crate) state_dir: PathBuf,
+    /// The configuration, and what of it changes while the daemon runs.
+    pub(crate) live: Live,
     pub(crate) to_node: mpsc::Sender<Ask>,
     pub(crate) journal: Journal,
     pub(crate) sessions: Sessions,
@@ -124,8 +128,7 @@ impl Shared {
     pub(crate) fn new(
         clock: Clock,
         node_key: Arc<NodeKey>,
-        name: Name,
-        state_dir: PathBuf,
+        config: &Config,
         to_node: mpsc::Sender<Ask>,
         journal: Journal,
         failure: watch::Sender<Option<Failure>>,
@@ -135,8 +138,9 @@ impl Shared {
             clock,
             node_key,
             node,
-            name,
-            state_dir,
+            name: config.node_name.clone(),
+            state_dir: config.state_dir.clone(),
+            live: Live::new(config),
             to_node,
             journal,
             sessions: Sessions::default(),

@@ -7,12 +7,14 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use mesh::{AgentSummary, ClientId, Node, Now, PeerState, PeerSummary, Unanswered, millis};
 use proto::control::{
-    AgentStatus, ControlBody, DirectoryAgent, NodeAgents, NodeStatus, PeerStatus, Select, Tap, schema, subject,
+    AgentStatus, AllowTest, ControlBody, DirectoryAgent, NodeAgents, NodeStatus, PeerStatus, Select, Tap, schema,
+    subject,
 };
 use proto::{Content, ContentType, ErrorCode, NodeId};
 
 use crate::agent::{answer as answer_frame, content_type_of_answer, error_frame};
 use crate::peer::PeerDoor;
+use crate::reload;
 use crate::shared::Shared;
 
 /// The frame that answers a question.
@@ -37,6 +39,10 @@ pub(crate) fn answer(
         }
         Some(subject::TAP) if !node.is_admin(client) => Err(refused(ErrorCode::POLICY, NOT_ADMIN)),
         Some(subject::TAP) => read(asked).and_then(|tap: Tap| node.tap(&tap)).map(|told| told.write(content_type)),
+        Some(subject::CONFIG) => Ok(reload::told(shared).write(content_type)),
+        Some(subject::ALLOW_TEST) => {
+            read(asked).and_then(|test: AllowTest| node.test_policy(&test)).map(|told| told.write(content_type))
+        }
         Some(other) => {
             let words = format!("this node does not know the subject {}", other.escape_default());
             Err(refused(ErrorCode::MALFORMED, words))

@@ -1,6 +1,6 @@
-//! What the operator sees. Here, logs, to standard error or the journal of systemd: no payload is ever logged, and nobody's address above DEBUG
-//! but those that are configured; a line of the log is one line, and does nothing to a terminal that shows it. Below,
-//! what the shell counts, and the door where metrics and health are told.
+//! What the operator sees. Here, logs, to standard error or the journal of systemd: no payload is ever logged, and
+//! nobody's address above DEBUG but those that are configured; a line of the log is one line, and does nothing to a
+//! terminal that shows it. Below, what the shell counts, and the door where metrics and health are told.
 
 pub(crate) mod counters;
 mod door;
@@ -11,31 +11,49 @@ mod journald;
 pub(crate) use door::MetricsDoor;
 
 use std::io::{self, Write};
+use std::sync::OnceLock;
 
 use config::{Log, LogFormat};
 use journald::Journald;
 use proto::is_active;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::reload::Handle;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{Layer, fmt};
+use tracing_subscriber::{Layer, Registry, fmt, reload};
+
+/// What is logged, for changing it.
+static LEVEL: OnceLock<Handle<Targets, Registry>> = OnceLock::new();
 
 /// Starts to log as the configuration says. Where standard error leads to the journal of systemd, what is text goes
 /// there with its fields instead. Called once; a second call changes nothing.
 pub fn start(log: &Log, stderr_is_the_journal: bool) {
-    // The configuration has checked it; what it let through and this does not is logged as usual.
-    let targets: Targets = log.level.parse().unwrap_or_else(|_| Targets::new().with_default(LevelFilter::INFO));
     let journald = stderr_is_the_journal.then(Journald::open).and_then(Result::ok);
     let layer = match (log.format, journald) {
         (LogFormat::Text, Some(journald)) => journald.boxed(),
         (LogFormat::Text, None) => fmt::layer().with_target(false).with_ansi(false).with_writer(lines).boxed(),
         (LogFormat::Json, _) => fmt::layer().json().flatten_event(true).with_writer(lines).boxed(),
     };
+    let (targets, handle) = reload::Layer::new(targets(&log.level));
+    if tracing_subscriber::registry().with(layer.with_filter(targets)).try_init().is_ok() {
+        drop(LEVEL.set(handle));
+    }
+}
+
+/// From here on that is logged. Where nothing was started, nothing is changed.
+pub(crate) fn set_level(level: &str) {
+    if let Some(handle) = LEVEL.get() {
+        drop(handle.reload(targets(level)));
+    }
+}
+
+fn targets(level: &str) -> Targets {
+    // The configuration has checked it; what it let through and this does not is logged as usual.
+    let targets: Targets = level.parse().unwrap_or_else(|_| Targets::new().with_default(LevelFilter::INFO));
     // Other crates speak up only when something is wrong, unless they are asked.
     let quiet = [("quinn", LevelFilter::WARN), ("quinn_proto", LevelFilter::WARN), ("rustls", LevelFilter::WARN)];
-    let asked = |name: &str| log.level.contains(name);
-    let targets = targets.with_targets(quiet.into_iter().filter(|(name, _)| !asked(name)));
-    drop(tracing_subscriber::registry().with(layer.with_filter(targets)).try_init());
+    let asked = |name: &str| level.contains(name);
+    targets.with_targets(quiet.into_iter().filter(|(name, _)| !asked(name)))
 }
 
 fn lines() -> Plain<io::Stderr> {

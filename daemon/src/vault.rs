@@ -157,7 +157,7 @@ impl StateDir {
         if !identity.is_new {
             return Ok((identity, disk));
         }
-        let made = Store::open(disk, &store_options()?).and_then(|(store, _)| store.close());
+        let made = Store::open(disk, &store_options(limits::JOURNAL_LIMIT_BYTES)?).and_then(|(store, _)| store.close());
         made.map_err(|source| StartError::Journal { path: self.store(), source })?;
         Ok((identity, self.lock()?))
     }
@@ -281,11 +281,11 @@ impl StateDir {
     }
 }
 
-/// How the journal is opened, or made.
-pub(crate) fn store_options() -> Result<store::Options, StartError> {
+/// How the journal is opened, or made, and how much it may take. That is not remembered in it.
+pub(crate) fn store_options(limit_bytes: u64) -> Result<store::Options, StartError> {
     let mut new_id = [0; 16];
     getrandom::fill(&mut new_id).map_err(|_| StartError::NoRandomness)?;
-    Ok(store::Options::new(new_id, limits::JOURNAL_LIMIT_BYTES))
+    Ok(store::Options::new(new_id, limit_bytes))
 }
 
 /// Whole or not at all, also after a crash, and for its owner alone.

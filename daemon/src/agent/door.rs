@@ -65,7 +65,8 @@ impl Door {
     /// Begins to take connections.
     pub(crate) fn listen(&mut self, shared: &Arc<Shared>) {
         if let Some(listener) = self.bound.take() {
-            let listening = listen(Arc::clone(shared), listener, self.admins.clone(), self.most);
+            shared.live.set_admins(self.admins.clone());
+            let listening = listen(Arc::clone(shared), listener, self.most);
             self.listening = Some(shared.tasks.spawn("agents' door", listening));
         }
     }
@@ -116,11 +117,11 @@ fn is_at(listener: &StdListener, path: &Path) -> bool {
     path_of(listener).is_some_and(|there| there == path)
 }
 
-async fn listen(shared: Arc<Shared>, listener: UnixListener, admins: Admins, most: usize) {
+async fn listen(shared: Arc<Shared>, listener: UnixListener, most: usize) {
     let mut crowd = Crowd { most, refused: 0 };
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => take(&shared, stream, &admins, &mut crowd),
+            Ok((stream, _)) => take(&shared, stream, &mut crowd),
             Err(error) => {
                 tracing::warn!(%error, "a connection was not taken");
                 tokio::time::sleep(PAUSE).await;
@@ -145,9 +146,11 @@ impl Crowd {
     }
 }
 
-fn take(shared: &Arc<Shared>, stream: UnixStream, admins: &Admins, crowd: &mut Crowd) {
+fn take(shared: &Arc<Shared>, stream: UnixStream, crowd: &mut Crowd) {
     let user = match stream.peer_cred() {
-        Ok(credentials) => User { uid: credentials.uid(), is_admin: admins.hold(credentials.uid(), credentials.gid()) },
+        Ok(credentials) => {
+            User { uid: credentials.uid(), is_admin: shared.live.is_admin(credentials.uid(), credentials.gid()) }
+        }
         Err(error) => {
             tracing::warn!(%error, "the kernel does not say who connected; the connection is closed");
             return;

@@ -70,7 +70,8 @@ impl Look {
     /// As a start opens it, over a disk that keeps nothing.
     fn open(&mut self, disk: LookDisk) -> Result<Option<(Store<LookDisk>, Recovery)>, FsckError> {
         let path = self.state.store();
-        let options = store_options()
+        // Nothing is written, so any limit will do.
+        let options = store_options(limits::JOURNAL_LIMIT_BYTES)
             .map_err(|error| FsckError::Unreadable { path: self.state.root().into(), why: error.to_string() })?;
         match Store::open(disk, &options) {
             Ok(opened) => Ok(Some(opened)),

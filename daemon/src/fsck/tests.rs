@@ -23,7 +23,8 @@ fn node_with(root: &Path, entries: &[(u64, Bytes)]) -> StateDir {
     StateDir::init(root, None).expect("an identity");
     let state = StateDir::open(root).expect("a folder");
     let (identity, disk) = state.open_identity().expect("keys");
-    let (mut store, _) = Store::open(disk, &store_options().expect("random bytes")).expect("a journal");
+    let (mut store, _) = Store::open(disk, &store_options(proto::limits::JOURNAL_LIMIT_BYTES).expect("random bytes"))
+        .expect("a journal");
     let mut days = Days::open(state.clone(), identity.credential).expect("keys of days");
     for (at, (number, plain)) in (1..).zip(entries) {
         let sealed = days.seal(*number, plain, WALL).expect("sealed");

@@ -29,9 +29,14 @@ pub(crate) struct Opened {
 }
 
 /// Opens the journal, or makes it.
-pub(crate) fn open(state: &StateDir, disk: FileDisk, identity: Identity) -> Result<Opened, StartError> {
+pub(crate) fn open(
+    state: &StateDir,
+    disk: FileDisk,
+    identity: Identity,
+    limit_bytes: u64,
+) -> Result<Opened, StartError> {
     let journal = |source| StartError::Journal { path: state.store(), source };
-    let (store, recovery) = Store::open(disk, &store_options()?).map_err(journal)?;
+    let (store, recovery) = Store::open(disk, &store_options(limit_bytes)?).map_err(journal)?;
     let mut days = Days::open(state.clone(), identity.credential)?;
     let mut reading = Reading::default();
     for number in &recovery.records {
