@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use proto::control::{
-    ControlBody, DeadLetters, Done, Explain, Invitation, Invite, Join, JoinReply, NodeAgents, NodePeers, NodeStatus,
-    Outbox, PeerOrder, ResolveReply, Revoked, Select, Story, Tap, TapReply, Up, UpReply, subject,
+    AllowReply, AllowTest, ControlBody, DeadLetters, Done, Explain, Invitation, Invite, Join, JoinReply, NodeAgents,
+    NodeConfig, NodePeers, NodeStatus, Outbox, PeerOrder, Reload, ReloadReply, ResolveReply, Revoked, Select, Story,
+    Tap, TapReply, Up, UpReply, subject,
 };
 use proto::metadata::Key;
 use proto::{AgentId, ContentType, MessageId, MessageType, Shape};
@@ -83,6 +84,22 @@ impl Node {
     /// Asks what happened since the last answer. Only an administrator hears it.
     pub async fn tap(&self, tap: &Tap) -> Result<TapReply, ClientError> {
         self.0.0.question(subject::TAP, packed(tap)).await
+    }
+
+    /// Asks what the daemon runs with.
+    pub async fn config(&self) -> Result<NodeConfig, ClientError> {
+        self.0.0.question(subject::CONFIG, Body::empty()).await
+    }
+
+    /// Orders that the configuration is read again; what needs a restart is changed by one only if that is asked for.
+    /// Only an administrator is obeyed.
+    pub async fn reload(&self, restart: bool) -> Result<ReloadReply, ClientError> {
+        self.0.0.question(subject::RELOAD, packed(&Reload { restart })).await
+    }
+
+    /// Asks what the rules of this node would say of a message.
+    pub async fn test_allow(&self, test: &AllowTest) -> Result<AllowReply, ClientError> {
+        self.0.0.question(subject::ALLOW_TEST, packed(test)).await
     }
 
     /// Orders something. Only an administrator is obeyed; what changes is on disk when this returns.

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use toml_edit::{Array, ArrayOfTables, DocumentMut, Item, Table, Value, value};
 
 use crate::key::ALLOW;
-use crate::load::{drop_in_folder, load_with};
+use crate::load::{drop_in_folder, file_of, load_with};
 use crate::{Config, ConfigError, Flags, Host, Key, Origin, RawAllow};
 
 /// The drop-in that is written. It counts after those whose names come before it.
@@ -79,9 +79,9 @@ pub struct Edit {
 }
 
 impl Edit {
-    /// Begins with what stands there. What is in place has to be a configuration.
+    /// Begins with what stands there. The file itself need not be there.
     pub fn open(flags: &Flags, host: &Host) -> Result<Self, EditError> {
-        let file = load_with(flags, host, None)?.sources.file.ok_or(EditError::NoPlace)?;
+        let file = file_of(flags, host).ok_or(EditError::NoPlace)?;
         let own = drop_in_folder(&file).join(OWN);
         let text = match std::fs::read_to_string(&own) {
             Ok(text) => text,

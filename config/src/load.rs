@@ -230,7 +230,7 @@ fn list<'a>(elements: impl Iterator<Item = &'a str>) -> toml::Value {
 }
 
 /// The file that was named, which must be there, or the usual one, which need not be.
-fn file_of(flags: &Flags, host: &Host) -> Option<PathBuf> {
+pub(crate) fn file_of(flags: &Flags, host: &Host) -> Option<PathBuf> {
     if let Some(path) = &flags.config {
         return Some(path.clone());
     }

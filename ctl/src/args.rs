@@ -1,5 +1,7 @@
 //! What can be asked for on the command line. Texts and options alone; nothing is done here.
 
+pub(crate) mod config;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -67,6 +69,12 @@ pub(crate) enum Verb {
     /// The keys of this node and of its agents: show who they are, back them up, put them back
     #[command(subcommand)]
     Identity(Identity),
+    /// What the daemon runs with, where that stands, and how it is changed
+    #[command(subcommand)]
+    Config(config::Config),
+    /// Who may send what to agents of this node
+    #[command(subcommand)]
+    Allow(config::Allow),
     /// The versions of this program and of the daemon
     Version,
 }

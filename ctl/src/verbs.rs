@@ -1,9 +1,11 @@
 //! The verbs: each takes what was asked for, asks the daemon, and shows what came of it.
 
 mod agents;
+mod allow;
 mod ask;
 mod bench;
 mod clock;
+mod config;
 mod demo;
 mod dlq;
 mod explain;
@@ -45,6 +47,8 @@ pub(crate) async fn run(args: Args, out: &Out) -> Result<(), Failure> {
         Verb::Bench(asked) => bench::run(&common, asked, out).await,
         Verb::Demo(asked) => demo::run(&asked, out).await,
         Verb::Identity(asked) => identity::run(asked, out).await,
+        Verb::Config(asked) => config::run(&common, asked, out).await,
+        Verb::Allow(asked) => allow::run(&common, asked, out).await,
         Verb::Version => version::run(&common, out).await,
     }
 }

@@ -2,6 +2,7 @@
 //! through all of them; one that leaves out the rule that a schedule is about does not.
 
 mod clocks;
+mod rules;
 
 use mesh::Rule;
 use proto::FlowKind;
@@ -112,6 +113,12 @@ pub const BY_HAND: &[ByHand] = &[
         seeds: 3,
         nodes: 2,
         live: clocks::two_days_either_way,
+    },
+    ByHand {
+        name: "what no rule allows reaches nobody, and its sender hears so, whatever crashes",
+        seeds: 10,
+        nodes: 2,
+        live: rules::forbidden,
     },
     ByHand { name: "a destination that lies harms only what it was sent", seeds: 10, nodes: 3, live: lies_all_day },
 ];

@@ -38,7 +38,7 @@ impl World {
                 let key = Key::message(header.source(), header.destination(), header.id());
                 let is_asked =
                     header.message_type() == MessageType::Request || content.metadata.has(Field::HandledWanted);
-                let is_unfit = self.unfit.contains(&header.id());
+                let is_unfit = self.unfit.contains(&header.id()) || self.forbidden.contains(&header.id());
                 let rank = match content.metadata.number(Field::LastStage) {
                     Some(0) => 0,
                     Some(3) => 1,

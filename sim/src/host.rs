@@ -28,6 +28,8 @@ pub(crate) struct Host {
     pub(crate) wall_ahead: i64,
     /// Its next start is told that the store is not what it was.
     pub(crate) is_reborn: bool,
+    /// The rules of its operator.
+    pub(crate) policy: mesh::Policy,
     /// Copies of its disk.
     pub(crate) backups: Vec<Image>,
     pub(crate) lies: bool,

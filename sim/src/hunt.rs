@@ -41,6 +41,7 @@ const fn schedule_of(rule: Rule) -> Option<usize> {
         Rule::RebornMarksMailbox => Some(16),
         Rule::StepBackErasesPrekeys => Some(17),
         Rule::JumpSuspendsExpiry => Some(18),
+        Rule::PolicyRefuses => Some(19),
         Rule::AcceptedAfterSync
         | Rule::AttemptAfterSync
         | Rule::StoredAfterSync

@@ -53,7 +53,10 @@ impl World {
         let mut effects = std::mem::take(&mut self.effects);
         let made = Node::new(options, seed, past, core_now, &mut effects);
         let core = match made {
-            Ok(core) => core,
+            Ok(mut core) => {
+                core.handle(Input::Policy(host.policy.clone()), core_now, &mut effects);
+                core
+            }
             Err(error) => return self.fault(Promise::HostIsUsable, node, format!("the past is refused: {error}")),
         };
         let Some(host) = self.hosts.get_mut(node) else { return };

@@ -84,6 +84,19 @@ impl World {
         Sent { source: self.agent_id(from), destination, id }
     }
 
+    /// The rules of a node's operator from here on, after restarts too.
+    pub fn set_policy(&mut self, node: usize, policy: mesh::Policy) {
+        if let Some(host) = self.hosts.get_mut(node) {
+            host.policy = policy.clone();
+        }
+        self.input(node, mesh::Input::Policy(policy));
+    }
+
+    /// Says that rules do not allow this: nobody is to see it, and its sender is to hear so.
+    pub fn forbid(&mut self, sent: Sent) {
+        self.forbidden.insert(sent.id);
+    }
+
     /// What an agent does with deliveries from here on.
     pub fn set_handling(&mut self, agent: usize, handling: Handling) {
         if let Some(agent) = self.agents.get_mut(agent) {

@@ -40,6 +40,8 @@ pub(crate) fn show_input(input: &Input) -> String {
         | Input::PrekeyMade { .. }
         | Input::Stored { .. }
         | Input::Unreadable { .. }
+        | Input::Policy(_)
+        | Input::Bounds(_)
         | Input::Tick
         | Input::Stop => format!("{input:?}"),
     }

@@ -136,6 +136,8 @@ pub struct World {
     pub(crate) busy_at: u64,
     /// Messages whose content the destination's shell refuses.
     pub(crate) unfit: BTreeSet<MessageId>,
+    /// Messages that the rules of their destination do not allow.
+    pub(crate) forbidden: BTreeSet<MessageId>,
     pub(crate) fates: Option<Fates>,
     /// The last frames that left, for schedules by hand.
     pub(crate) sent: VecDeque<Parcel>,
@@ -184,6 +186,7 @@ impl World {
             is_mended: false,
             busy_at: 0,
             unfit: BTreeSet::new(),
+            forbidden: BTreeSet::new(),
             fates: None,
             sent: VecDeque::new(),
             keeps_sent: false,
@@ -213,6 +216,7 @@ impl World {
                 booted,
                 wall_ahead,
                 is_reborn: false,
+                policy: mesh::Policy::default(),
                 backups: Vec::new(),
                 lies: false,
                 slow_until: 0,
