@@ -1,11 +1,17 @@
 //! What can be asked for on the command line. Texts and options alone; nothing is done here.
 
 pub(crate) mod config;
+mod host;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args as Group, Parser, Subcommand, ValueEnum};
+
+pub(crate) use self::host::{
+    AgentVerb, Agents, Bugreport, Check, Completion, Doctor, Logs, Man, Names, Shell, Status, Whois,
+};
+use crate::render::Format;
 
 /// Talk to the agents of the mesh, and look after the daemon on this host.
 #[derive(Debug, Parser)]
@@ -18,7 +24,7 @@ pub(crate) struct Args {
 }
 
 const EXITS: &str = "Exit codes: 0 ok, 1 failed, 2 usage, 3 daemon unreachable, 4 not found, 5 denied, 6 timeout, \
-                     7 undeliverable, 130 interrupted";
+                     7 undeliverable, 8 degraded, 130 interrupted; those of `check` are Nagios' own";
 
 /// What all verbs take.
 #[derive(Debug, Group)]
@@ -29,17 +35,31 @@ pub(crate) struct Common {
     /// Who to be [default: cli-USER]
     #[arg(long = "as", global = true, value_name = "NAME")]
     pub(crate) name: Option<String>,
-    /// Data as JSON, one object a line
-    #[arg(long, global = true)]
-    pub(crate) json: bool,
+    /// How data looks
+    #[arg(short, long, global = true, value_enum, value_name = "FORMAT", default_value_t = Format::Table)]
+    output: Format,
+    /// Data as JSON, one object a line: the same as `-o json`
+    #[arg(long, global = true, conflicts_with = "output")]
+    json: bool,
+}
+
+impl Common {
+    pub(crate) const fn format(&self) -> Format {
+        if self.json { Format::Json } else { self.output }
+    }
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
-    /// How the node on this host is: peers, agents, what waits
-    Status,
+    /// How the node on this host is: peers, agents, what waits, and what is wrong with it
+    Status(Status),
     /// Who can be reached
-    Agents,
+    Agents(Agents),
+    /// One agent
+    #[command(subcommand)]
+    Agent(AgentVerb),
+    /// Who a name or an id is: a node, an agent, or both
+    Whois(Whois),
     /// Send a message that is kept until its end is known
     Send(Send),
     /// Ask an agent, and print its answer
@@ -75,9 +95,34 @@ pub(crate) enum Verb {
     /// Who may send what to agents of this node
     #[command(subcommand)]
     Allow(config::Allow),
+    /// What is wrong on this host, why, and how to mend it
+    #[command(after_help = DOCTOR_EXITS)]
+    Doctor(Doctor),
+    /// One line for a monitoring system, as Nagios wants it
+    #[command(after_help = CHECK_EXITS)]
+    Check(Check),
+    /// What the daemon logged
+    Logs(Logs),
+    /// All that helps whoever mends it, in one file: no message, no key, no address
+    Bugreport(Bugreport),
+    /// The completion script of a shell; it knows the names of agents and peers
+    #[command(after_help = COMPLETION_HELP)]
+    Completion(Completion),
+    /// Write a man page for every verb into a folder
+    Man(Man),
     /// The versions of this program and of the daemon
     Version,
+    /// What the next word on the command line may be called. Completion scripts ask it
+    #[command(hide = true)]
+    CompleteNames(Names),
 }
+
+const DOCTOR_EXITS: &str = "Exit codes: 0 all is well, 8 something should be mended, 1 something must be";
+const CHECK_EXITS: &str = "Exit codes: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN";
+const COMPLETION_HELP: &str = "\
+bash:  aicpctl completion bash > ~/.local/share/bash-completion/completions/aicpctl
+zsh:   aicpctl completion zsh > a folder of $fpath, as _aicpctl
+fish:  aicpctl completion fish > ~/.config/fish/completions/aicpctl.fish";
 
 #[derive(Debug, Group)]
 pub(crate) struct Send {

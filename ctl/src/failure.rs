@@ -2,6 +2,7 @@
 //! Texts from the network are kept as they came; whoever shows them escapes them.
 
 use std::io;
+use std::process::ExitCode;
 
 use client::{ClientError, ErrorCode};
 
@@ -25,9 +26,21 @@ pub(crate) enum Exit {
     Timeout = 6,
     /// It ended without being handled.
     Undeliverable = 7,
+    /// It works, and something should be mended.
+    Degraded = 8,
     /// By whoever sits at the keyboard.
     Interrupted = 130,
 }
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// How to have a daemon that answers.
+pub(crate) const START: &str = "aicpd run starts one, as does systemctl start aicpd where it is installed as a service; \
+                                --socket PATH if it listens elsewhere";
 
 /// Why it did not end as asked.
 #[derive(Debug)]
@@ -142,7 +155,7 @@ impl From<ClientError> for Failure {
                 Self::new(Exit::Unreachable, "no daemon answers on this host")
                     .why(format!("tried {}: {source}", tried.join(", ")))
                     .now("nothing was sent")
-                    .fix("aicpd run, or --socket PATH if it listens elsewhere")
+                    .fix(START)
             }
             ClientError::NotASocket { path } => {
                 Self::new(Exit::Unreachable, format!("{} is not a socket", path.display()))
@@ -156,9 +169,12 @@ impl From<ClientError> for Failure {
                     .fix("become a member of the socket's group, or ask whoever runs the daemon")
             }
             ClientError::Disconnected => Self::new(Exit::Unreachable, "the daemon went away")
+                .why("it ended, or it takes no more connections")
                 .now("whether it acted is unknown")
                 .fix("aicpctl status"),
-            ClientError::Timeout => Self::new(Exit::Timeout, "the daemon did not answer in time").fix("aicpctl status"),
+            ClientError::Timeout => Self::new(Exit::Timeout, "the daemon did not answer in time")
+                .why("it is busy, or stuck")
+                .fix("aicpctl status"),
             ClientError::Refused { code, message, retry_after_ms } => {
                 refused("the node", code, &message, retry_after_ms)
             }

@@ -1,10 +1,13 @@
 //! `aicpctl`: the command line of the mesh. Reads what was asked for, runs one verb, and says how it ended. It never
-//! speaks to the network itself: all that goes through the daemon on this host. Keys are the one thing that it handles
-//! without the daemon.
+//! speaks to the network itself: all that goes through the daemon on this host; `doctor` alone knocks at the peers' ports,
+//! to see whether they can be reached. Keys are the one thing that it handles without the daemon.
 
 mod args;
+mod clock;
 mod failure;
 mod passphrase;
+#[cfg(test)]
+mod reference;
 mod render;
 mod user;
 mod verbs;
@@ -14,23 +17,19 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::args::Args;
-use crate::failure::{Exit, Failure};
+use crate::failure::Failure;
 use crate::render::Out;
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    let out = Out::new(args.common.json);
-    let end = match run(args, &out) {
-        Ok(()) => Exit::Ok,
-        Err(failure) => {
-            out.fail(&failure);
-            failure.exit
-        }
-    };
-    ExitCode::from(end as u8)
+    let out = Out::new(args.common.format());
+    run(args, &out).unwrap_or_else(|failure| {
+        out.fail(&failure);
+        failure.exit.into()
+    })
 }
 
-fn run(args: Args, out: &Out) -> Result<(), Failure> {
+fn run(args: Args, out: &Out) -> Result<ExitCode, Failure> {
     // One thread: a message wakes nobody but the task that waits for it.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let end = runtime.block_on(async {

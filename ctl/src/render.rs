@@ -1,20 +1,40 @@
-//! What is shown: data on standard output, talk on standard error, text or JSON. Nothing that came from the network
-//! reaches a terminal unescaped.
+//! What is shown: data on standard output, talk on standard error, for people or for programs. Nothing that came from the
+//! network reaches a terminal unescaped. Colours are for terminals alone, and `NO_COLOR` switches them off.
+
+mod data;
 
 use std::io::Write;
 use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
+use clap::ValueEnum;
 use proto::is_active;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::failure::{Exit, Failure};
 
+/// How data looks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub(crate) enum Format {
+    /// For people
+    Table,
+    /// For people with room: ids in full
+    Wide,
+    /// One object, on one line
+    Json,
+    /// The same, but of a list each item on a line of its own
+    Jsonl,
+    /// One document for each object
+    Yaml,
+    /// Ids alone, one a line
+    Id,
+}
+
 /// Where data and talk go.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Out {
-    json: bool,
+    format: Format,
 }
 
 pub(crate) const RED: Style = AnsiColor::Red.on_default().bold();
@@ -24,24 +44,36 @@ pub(crate) const DIM: Style = Style::new().dimmed();
 pub(crate) const BOLD: Style = Style::new().bold();
 
 impl Out {
-    pub(crate) const fn new(json: bool) -> Self {
-        Self { json }
+    pub(crate) const fn new(format: Format) -> Self {
+        Self { format }
     }
 
+    /// A program reads: objects are shown, and lines are not.
     pub(crate) const fn is_json(self) -> bool {
-        self.json
+        !matches!(self.format, Format::Table | Format::Wide)
     }
 
-    /// A line of data, in text. Whoever reads may have left.
+    /// Ids in full.
+    pub(crate) const fn is_wide(self) -> bool {
+        matches!(self.format, Format::Wide)
+    }
+
+    /// An id as people read it, as far as they have room.
+    pub(crate) fn id(self, text: &str) -> String {
+        let id = text.parse::<client::AgentId>().ok().filter(|_| !self.is_wide());
+        id.map_or_else(|| escape(text), |id| id.short())
+    }
+
+    /// A line of data, for people. Whoever reads may have left.
     pub(crate) fn line(self, line: impl std::fmt::Display) {
-        if !self.json {
+        if !self.is_json() {
             let _ = writeln!(anstream::stdout().lock(), "{line}");
         }
     }
 
-    /// An object of data, in JSON. `schema` is `aicp.<verb>/1`.
+    /// An object of data, for programs. Its schema is `aicp.<verb>/1`.
     pub(crate) fn object(self, verb: &str, value: impl Serialize) {
-        if !self.json {
+        if !self.is_json() {
             return;
         }
         let fields = match serde_json::to_value(value) {
@@ -50,7 +82,14 @@ impl Out {
                 Map::new()
             }
         };
-        let _ = writeln!(anstream::stdout().lock(), "{}", object_line(verb, fields));
+        for line in data::lines(self.format, verb, fields) {
+            let _ = writeln!(anstream::stdout().lock(), "{line}");
+        }
+    }
+
+    /// What a program made for a program, as it is.
+    pub(crate) fn raw(self, text: &str) {
+        let _ = std::io::stdout().lock().write_all(text.as_bytes());
     }
 
     /// Talk.
@@ -60,7 +99,7 @@ impl Out {
 
     /// A story is data where it is all there is, and talk beside JSON.
     pub(crate) fn story(self, line: impl std::fmt::Display) {
-        if self.json { self.talk(line) } else { self.line(line) }
+        if self.is_json() { self.talk(line) } else { self.line(line) }
     }
 
     /// Says what went wrong.
@@ -68,13 +107,13 @@ impl Out {
         if failure.exit == Exit::Interrupted {
             return self.talk("interrupted");
         }
-        if self.json {
+        if self.is_json() {
             let code = failure.code.map(|code| code.get());
             let told = json!({
                 "exit": failure.exit as u8, "code": code, "what": failure.what, "why": failure.why,
                 "now": failure.now, "fix": failure.fix,
             });
-            return self.talk(object_line("error", told.as_object().cloned().unwrap_or_default()));
+            return self.talk(data::json_line("error", &told.as_object().cloned().unwrap_or_default()));
         }
         let code = failure.code.map(|code| format!("[{code}]")).unwrap_or_default();
         self.talk(format_args!("{RED}error{code}{RED:#}: {}", escape(&failure.what)));
@@ -123,27 +162,6 @@ pub(crate) fn escape_body(body: &[u8]) -> String {
     text.chars().fold(String::with_capacity(text.len()), |mut out, c| {
         if is_active(c) && !matches!(c, '\n' | '\t') {
             out.extend(c.escape_default())
-        } else {
-            out.push(c)
-        }
-        out
-    })
-}
-
-/// One object on one line, its schema first.
-fn object_line(verb: &str, mut fields: Map<String, Value>) -> String {
-    fields.remove("schema");
-    let rest = plain_json(&Value::Object(fields));
-    let rest = rest.strip_prefix('{').unwrap_or_default();
-    let comma = if rest == "}" { "" } else { "," };
-    format!(r#"{{"schema":"aicp.{verb}/1"{comma}{rest}"#)
-}
-
-/// JSON in which no character does anything to a terminal.
-fn plain_json(value: &Value) -> String {
-    value.to_string().chars().fold(String::new(), |mut out, c| {
-        if is_active(c) {
-            out.push_str(&format!("\\u{:04x}", u32::from(c)))
         } else {
             out.push(c)
         }
@@ -234,8 +252,6 @@ mod tests {
         assert_eq!(escape("a\u{1b}[31mb\n\u{9b}c\u{202e}d\u{7f}"), r"a\u{1b}[31mb\n\u{9b}c\u{202e}d\u{7f}");
         assert_eq!(escape_body("zwei\n\tüber\r".as_bytes()), "zwei\n\tüber\\r");
         assert_eq!(escape_body(b"\xff\x1b"), r"\xff\x1b");
-        let line = object_line("x", Map::from_iter([("a".into(), json!("\u{9b}\u{1b}"))]));
-        assert_eq!(line, r#"{"schema":"aicp.x/1","a":"\u009b\u001b"}"#);
     }
 
     #[test]

@@ -4,12 +4,20 @@ mod agents;
 mod allow;
 mod ask;
 mod bench;
+mod bugreport;
+mod check;
 mod clock;
 mod config;
+mod completion;
 mod demo;
 mod dlq;
+mod doctor;
 mod explain;
+mod host;
 mod identity;
+mod logs;
+mod man;
+mod names;
 mod outbox;
 mod ping;
 mod recv;
@@ -18,8 +26,10 @@ mod send;
 mod status;
 mod tap;
 mod version;
+mod whois;
 
 use std::io::Read;
+use std::process::ExitCode;
 
 use client::{Agent, Body, ClientError, Node};
 
@@ -29,12 +39,17 @@ use crate::render::Out;
 use crate::user;
 
 /// Runs one verb to its end.
-pub(crate) async fn run(args: Args, out: &Out) -> Result<(), Failure> {
+pub(crate) async fn run(args: Args, out: &Out) -> Result<ExitCode, Failure> {
     let Args { common, verb } = args;
     let out = *out;
     match verb {
-        Verb::Status => status::run(&common, out).await,
-        Verb::Agents => agents::run(&common, out).await,
+        // These say by their exit code how things are.
+        Verb::Status(asked) => return status::run(&common, &asked, out).await,
+        Verb::Doctor(asked) => return doctor::run(&common, &asked, out).await,
+        Verb::Check(asked) => return Ok(check::run(&common, &asked, out).await),
+        Verb::Agents(asked) => agents::run(&common, &asked, out).await,
+        Verb::Agent(asked) => agents::show(&common, &asked, out).await,
+        Verb::Whois(asked) => whois::run(&common, &asked, out).await,
         Verb::Send(asked) => send::run(&common, asked, out).await,
         Verb::Ask(asked) => ask::run(&common, asked, out).await,
         Verb::Recv(asked) => recv::run(&common, asked, out).await,
@@ -49,8 +64,14 @@ pub(crate) async fn run(args: Args, out: &Out) -> Result<(), Failure> {
         Verb::Identity(asked) => identity::run(asked, out).await,
         Verb::Config(asked) => config::run(&common, asked, out).await,
         Verb::Allow(asked) => allow::run(&common, asked, out).await,
+        Verb::Logs(asked) => logs::run(&common, &asked, out).await,
+        Verb::Bugreport(asked) => bugreport::run(&common, &asked, out).await,
+        Verb::Completion(asked) => completion::run(&asked, out),
+        Verb::Man(asked) => man::run(&asked, out),
         Verb::Version => version::run(&common, out).await,
-    }
+        Verb::CompleteNames(asked) => names::run(&asked, out).await,
+    }?;
+    Ok(Exit::Ok.into())
 }
 
 async fn node(common: &Common) -> Result<Node, Failure> {

@@ -1,130 +1,100 @@
-//! `aicpctl status`: one screen about the node on this host.
+//! `aicpctl status`: one screen about the node on this host, once or again and again.
+
+mod screen;
+pub(super) mod warnings;
+
+use std::collections::BTreeMap;
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+use std::time::Duration;
 
 use client::Node;
-use proto::control::{NodeStatus, PeerStatus};
+use proto::control::NodeStatus;
+use tokio::time::Instant;
 
-use super::{node, short_id};
-use crate::args::Common;
-use crate::failure::Failure;
-use crate::render::{BOLD, DIM, GREEN, Out, RED, YELLOW, escape, long, plural, size};
+use super::node;
+use crate::args::{Common, Status};
+use crate::failure::{Exit, Failure};
+use crate::render::Out;
 
-pub(crate) async fn run(common: &Common, out: Out) -> Result<(), Failure> {
+pub(super) use screen::show;
+
+/// Between two looks.
+const PAUSE: Duration = Duration::from_secs(2);
+/// The terminal is empty, and the next line is its first.
+const CLEAR: &[u8] = b"\x1b[2J\x1b[H";
+
+pub(crate) async fn run(common: &Common, asked: &Status, out: Out) -> Result<ExitCode, Failure> {
+    if asked.watch {
+        watch(common, out).await?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let status = look(common).await?;
+    let warnings = tell(&status, None, out);
+    let is_degraded = asked.check && warnings > 0;
+    Ok(if is_degraded { Exit::Degraded.into() } else { ExitCode::SUCCESS })
+}
+
+async fn look(common: &Common) -> Result<NodeStatus, Failure> {
     let node: Node = node(common).await?;
-    let status = node.status().await?;
-    out.object("status", &status);
+    Ok(node.status().await?)
+}
+
+/// Shows all of it, and says how much there is to mend.
+fn tell(status: &NodeStatus, rates: Option<&Rates>, out: Out) -> usize {
+    let found = warnings::of(status);
+    let mut told = status.clone();
+    told.warnings = found.iter().map(ToString::to_string).collect();
+    out.object("status", &told);
     if !out.is_json() {
-        show(&status, out);
+        show(status, &found, rates, out);
     }
-    Ok(())
+    found.len()
 }
 
-fn show(status: &NodeStatus, out: Out) {
-    out.line(format_args!(
-        "{GREEN}●{GREEN:#} {BOLD}{}{BOLD:#}  {}  up {}  v{}",
-        escape(&status.node_name),
-        short_id(&status.node_id),
-        long(status.uptime_ms),
-        escape(&status.version)
-    ));
-    let up = status.peers.iter().filter(|peer| peer.state == "up").count();
-    let attached = status.agents.iter().filter(|agent| agent.attached).count();
-    out.line(format_args!(
-        "  mesh {} · {} peer{} ({up} up) · {} agent{} ({attached} attached)",
-        escape(&status.mesh),
-        status.peers.len(),
-        plural(status.peers.len()),
-        status.agents.len(),
-        plural(status.agents.len()),
-    ));
-    let outbox = counted("outbox", status.outbox_messages, status.outbox_bytes, status.outbox_oldest_ms);
-    let mailboxes = counted("mailboxes", status.mailbox_messages, status.mailbox_bytes, status.mailbox_oldest_ms);
-    let dead = counted("dead", status.dead_messages, status.dead_bytes, status.dead_oldest_ms);
-    out.line(format_args!("  {outbox} · awaiting {} · {mailboxes} · {dead}", status.awaiting));
-    let listen: Vec<_> = status.listen.iter().map(|address| escape(address)).collect();
-    out.line(format_args!("  {DIM}listens on {} · state in {}{DIM:#}", listen.join(", "), escape(&status.state_dir)));
-    if !status.peers.is_empty() {
-        let head =
-            ["PEER", "ID", "STATE", "ADDRESS", "RTT", "SENT", "RECEIVED", "LAST ERROR"].map(String::from).to_vec();
-        let rows = status.peers.iter().map(peer_row);
-        out.table(&std::iter::once(head).chain(rows).collect::<Vec<_>>());
-    }
-    if !status.agents.is_empty() {
-        let head = ["AGENT", "ID", "STATE", "WAITING", "OLDEST"].map(String::from).to_vec();
-        let rows = status.agents.iter().map(|agent| {
-            let state = if agent.attached { "● attached" } else { "○ away" };
-            let (waiting, oldest) = match agent.waiting {
-                0 => ("0".into(), "-".into()),
-                count => (format!("{count} ({})", size(agent.waiting_bytes)), long(agent.oldest_ms)),
-            };
-            vec![escape(&agent.name), short_id(&agent.id), state.into(), waiting, oldest]
-        });
-        out.table(&std::iter::once(head).chain(rows).collect::<Vec<_>>());
-    }
-    for warning in own_warnings(status) {
-        out.line(format_args!("  {YELLOW}⚠{YELLOW:#} {warning}"));
-    }
-    for warning in &status.warnings {
-        out.line(format_args!("  {YELLOW}⚠{YELLOW:#} {}", escape(warning)));
-    }
-    for peer in status.peers.iter().filter(|peer| peer.state == "down" && !peer.last_error.is_empty()) {
-        let ago = long(peer.since_ms);
-        out.line(format_args!(
-            "  {RED}✗{RED:#} {} is down since {ago}: {}",
-            escape(&peer.name),
-            escape(&peer.last_error)
-        ));
+/// A daemon that goes away is waited for: whoever watches wants to see it come back.
+async fn watch(common: &Common, out: Out) -> Result<(), Failure> {
+    let mut before = Some((look(common).await?, Instant::now()));
+    let is_screen = !out.is_json() && std::io::stdout().is_terminal();
+    loop {
+        let status = look(common).await;
+        if is_screen {
+            // Whoever looked may have left.
+            let _ = std::io::stdout().lock().write_all(CLEAR);
+        }
+        match status {
+            Ok(status) => {
+                let now = Instant::now();
+                let rates = before.map(|(before, at)| Rates::between(&before, &status, now - at));
+                tell(&status, rates.as_ref(), out);
+                before = Some((status, now));
+            }
+            Err(failure) => {
+                out.fail(&failure);
+                before = None;
+            }
+        }
+        tokio::time::sleep(PAUSE).await;
     }
 }
 
-/// How much waits somewhere, and how old the oldest of it is.
-fn counted(what: &str, messages: u64, bytes: u64, oldest_ms: u64) -> String {
-    match messages {
-        0 => format!("{what} 0"),
-        count => format!("{what} {count} ({}, oldest {})", size(bytes), long(oldest_ms)),
-    }
-}
+/// What went over each link in a second, by the peer's id: out, and in.
+pub(super) struct Rates(BTreeMap<String, (f64, f64)>);
 
-/// What the numbers mean, and what to do about it.
-fn own_warnings(status: &NodeStatus) -> Vec<String> {
-    let mut warnings = Vec::new();
-    if status.expiry_suspended {
-        warnings.push(
-            "the clock of this host jumped, so nothing expires until it has been steady for 10 minutes   → if it is \
-             right now: aicpctl clock trust"
-                .into(),
-        );
+impl Rates {
+    fn between(before: &NodeStatus, now: &NodeStatus, time: Duration) -> Self {
+        let seconds = time.as_secs_f64().max(1e-3);
+        // A daemon that started anew counts anew.
+        let rate = |before: u64, now: u64| now.saturating_sub(before) as f64 / seconds;
+        let of = |peer: &proto::control::PeerStatus| {
+            let was = before.peers.iter().find(|was| was.id == peer.id)?;
+            let (out, into) = (rate(was.sent_bytes, peer.sent_bytes), rate(was.received_bytes, peer.received_bytes));
+            Some((peer.id.clone(), (out, into)))
+        };
+        Self(now.peers.iter().filter_map(of).collect())
     }
-    if status.disk_full {
-        warnings.push(
-            "the disk is full: nothing new is taken, what is here goes on   → make room in the state folder".into(),
-        );
-    }
-    if status.dead_messages > 0 {
-        let count = usize::try_from(status.dead_messages).unwrap_or(usize::MAX);
-        warnings.push(format!("{count} dead letter{}   → aicpctl dlq ls", plural(count)));
-    }
-    warnings
-}
 
-fn peer_row(peer: &PeerStatus) -> Vec<String> {
-    let mark = match peer.state.as_str() {
-        "up" => "●",
-        "dialing" => "◐",
-        _ => "○",
-    };
-    let rtt = match peer.rtt_us {
-        0 => "-".into(),
-        us => crate::render::short(std::time::Duration::from_micros(us)),
-    };
-    let traffic = |messages: u64, bytes: u64| format!("{messages} ({})", size(bytes));
-    vec![
-        escape(&peer.name),
-        short_id(&peer.id),
-        format!("{mark} {} {}", escape(&peer.state), long(peer.since_ms)),
-        escape(&peer.address),
-        rtt,
-        traffic(peer.sent_messages, peer.sent_bytes),
-        traffic(peer.received_messages, peer.received_bytes),
-        if peer.last_error.is_empty() { "-".into() } else { escape(&peer.last_error) },
-    ]
+    fn of(&self, peer: &str) -> (f64, f64) {
+        self.0.get(peer).copied().unwrap_or_default()
+    }
 }

@@ -1,0 +1,76 @@
+//! What is asked of this host itself, beside the daemon: where the daemon keeps its state, which process it is, and
+//! what its kernel allows.
+
+use std::path::{Path, PathBuf};
+
+use client::Node;
+use config::{Config, Flags};
+use proto::control::NodeStatus;
+use proto::limits::UDP_BUFFER_BYTES;
+
+use crate::args::{Common, StateOf};
+use crate::failure::{Exit, Failure};
+
+/// The most that a UDP socket may have for what it receives, and for what it sends.
+pub(super) const BUFFERS: [&str; 2] = ["net.core.rmem_max", "net.core.wmem_max"];
+
+/// What the configuration comes to, as the daemon would read it.
+pub(super) fn configuration(common: &Common, asked: &StateOf) -> Result<Config, Failure> {
+    let (config, state_dir, socket) = (asked.config.clone(), asked.state_dir.clone(), common.socket.clone());
+    config::load(&Flags { config, state_dir, socket, ..Flags::default() })
+        .map_err(|error| Failure::new(Exit::Usage, error.to_string()).fix("aicpd check-config says the same"))
+}
+
+/// Where the state is: as it was said, or as the daemon that answers says, or as the configuration does.
+pub(super) fn state_dir(common: &Common, asked: &StateOf, status: Option<&NodeStatus>) -> Result<PathBuf, Failure> {
+    let is_said = asked.state_dir.is_some() || asked.config.is_some();
+    match status.map(|status| &status.state_dir).filter(|path| !is_said && !path.is_empty()) {
+        Some(path) => Ok(path.into()),
+        None => configuration(common, asked).map(|config| config.state_dir),
+    }
+}
+
+/// How the daemon is, if one answers.
+pub(super) async fn status(common: &Common) -> Option<NodeStatus> {
+    Node::connect(common.socket.as_deref()).await.ok()?.status().await.ok()
+}
+
+/// Who is behind the socket.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Behind {
+    pub(super) process: i32,
+    pub(super) uid: u32,
+}
+
+/// The daemon's process. None if nobody is there, or if it is the one that opened the socket for the daemon.
+pub(super) async fn daemon_process(common: &Common) -> Option<Behind> {
+    for path in client::socket_candidates(common.socket.as_deref()) {
+        let Ok(stream) = tokio::net::UnixStream::connect(path).await else { continue };
+        let about = stream.peer_cred().ok()?;
+        let process = about.pid()?;
+        let name = std::fs::read_to_string(format!("/proc/{process}/comm")).ok()?;
+        return (name.trim() == "aicpd").then_some(Behind { process, uid: about.uid() });
+    }
+    None
+}
+
+/// A number that the kernel keeps, by its dotted name.
+pub(super) fn kernel_number(name: &str) -> Option<u64> {
+    std::fs::read_to_string(kernel_file(name)).ok()?.trim().parse().ok()
+}
+
+/// Where the kernel keeps it.
+pub(super) fn kernel_file(name: &str) -> PathBuf {
+    Path::new("/proc/sys").join(name.replace('.', "/"))
+}
+
+/// The smaller of both buffers that a UDP socket may have here, if it is less than QUIC wants.
+pub(super) fn small_buffer() -> Option<u64> {
+    let wanted = u64::try_from(UDP_BUFFER_BYTES).unwrap_or(u64::MAX);
+    BUFFERS.iter().filter_map(|name| kernel_number(name)).min().filter(|bytes| *bytes < wanted)
+}
+
+/// Whether systemd runs this host.
+pub(super) fn has_systemd() -> bool {
+    Path::new("/run/systemd/system").is_dir()
+}
