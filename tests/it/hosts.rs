@@ -1,6 +1,7 @@
 //! Real daemons, real agents, real disks.
 
 mod backup;
+mod cli;
 mod closed;
 mod codes;
 mod credit;

@@ -50,7 +50,7 @@ fn exit(host: &Host, arguments: &[&str]) -> Option<i32> {
     output.status.code()
 }
 
-async fn await_known(agent: &Agent, address: &str) {
+pub(super) async fn await_known(agent: &Agent, address: &str) {
     for _ in 0..1000 {
         if agent.resolve(address).await.is_ok() {
             return;
@@ -203,20 +203,20 @@ fn a_dead_letter_is_seen_with_its_reason_put_back_marked_or_forgotten_for_good()
 }
 
 /// An agent that sends what nobody has to hear the end of.
-struct Announcer {
+pub(super) struct Announcer {
     door: Door,
     me: AgentId,
 }
 
 impl Announcer {
-    fn new(host: &Host) -> Self {
+    pub(super) fn new(host: &Host) -> Self {
         let mut door = Door::open(&host.socket());
         let me = door.attach("announcer");
         Self { door, me }
     }
 
     /// It expires in the mailbox of a reader who is away.
-    fn says_what_dies(&mut self, host: &Host, to: AgentId) -> String {
+    pub(super) fn says_what_dies(&mut self, host: &Host, to: AgentId) -> String {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock").as_nanos();
         let expiry = u64::try_from(now).expect("a time") + SECOND;
         let metadata = MetadataDraft {

@@ -159,9 +159,16 @@ fn assert_harmless(what: &str, bytes: &[u8]) -> String {
 fn no_command_lets_a_control_character_of_somebody_else_reach_the_terminal() {
     let liar = Liar::new();
     let id = "0123456789abcdef";
-    let commands: [&[&str]; 20] = [
+    let commands: [&[&str]; 27] = [
         &["status"],
+        &["status", "--check"],
         &["agents"],
+        &["agent", "show", "x"],
+        &["whois", EVIL],
+        &["check"],
+        &["doctor"],
+        &["bugreport", "-"],
+        &["complete-names", "ask"],
         &["version"],
         &["outbox", "ls"],
         &["outbox", "show", id],
@@ -182,15 +189,17 @@ fn no_command_lets_a_control_character_of_somebody_else_reach_the_terminal() {
         &["recv", "--as", "x", "--count", "0"],
     ];
     for command in commands {
-        for json in [&[][..], &["--json"]] {
-            let arguments = [command, json].concat();
+        for shape in [&[][..], &["--json"], &["-o", "wide"], &["-o", "yaml"], &["-o", "id"], &["-o", "jsonl"]] {
+            // What comes behind it belongs to it.
+            let arguments =
+                if command[0] == "complete-names" { [shape, command].concat() } else { [command, shape].concat() };
             let output = liar.ctl(&arguments);
             let (shown, talk) = (
                 assert_harmless(&format!("{arguments:?}"), &output.stdout),
                 assert_harmless(&format!("{arguments:?}"), &output.stderr),
             );
-            // What is told of it has a number, and no text.
-            let has_nothing = command == ["clock", "trust"];
+            // What is told of it has a number, and no text; or names alone, and these are none; or no id, being none.
+            let has_nothing = command == ["clock", "trust"] || command[0] == "complete-names" || shape == ["-o", "id"];
             assert!(has_nothing || (shown + &talk).contains("evil"), "{arguments:?} showed nothing of it");
         }
     }

@@ -1,0 +1,263 @@
+//! What programs read: every object has a schema, and within one number of it no field goes away or becomes something
+//! else. The fields are in `fields.txt`; `AICP_REGENERATE=1` adds new ones there, and takes none away.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::symlink;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use client::{Agent, Stage};
+use referee::hosts::{Host, binary, until};
+use referee::root;
+use serde_json::Value;
+
+use super::text;
+use crate::hosts::operate::{Announcer, await_known};
+
+const FIELDS: &str = "tests/it/hosts/cli/fields.txt";
+const SOON: Duration = Duration::from_secs(15);
+
+/// Every field that was seen, as `schema path type`.
+#[derive(Default)]
+struct Seen(BTreeMap<(String, String), BTreeSet<&'static str>>);
+
+impl Seen {
+    /// Takes the objects in the output of a command, one a line.
+    fn take(&mut self, lines: &str) {
+        for line in lines.lines() {
+            let object: Value = serde_json::from_str(line).unwrap_or_else(|_| panic!("no JSON: {line}"));
+            let schema = object["schema"].as_str().unwrap_or_else(|| panic!("no schema: {line}")).to_owned();
+            self.walk(&schema, String::new(), &object);
+        }
+    }
+
+    fn walk(&mut self, schema: &str, path: String, value: &Value) {
+        let kind = match value {
+            Value::Null => "null",
+            Value::Bool(_) => "bool",
+            Value::Number(_) => "number",
+            Value::String(_) => "text",
+            Value::Array(_) => "list",
+            Value::Object(_) => "object",
+        };
+        if !path.is_empty() {
+            self.0.entry((schema.to_owned(), path.clone())).or_default().insert(kind);
+        }
+        // What an agent says is no field of ours.
+        if path == "body" {
+            return;
+        }
+        for item in value.as_array().into_iter().flatten() {
+            self.walk(schema, format!("{path}[]"), item);
+        }
+        for (key, value) in value.as_object().into_iter().flatten() {
+            let dot = if path.is_empty() { "" } else { "." };
+            self.walk(schema, format!("{path}{dot}{key}"), value);
+        }
+    }
+
+    /// Nothing is said of a field that may be empty, unless it always is.
+    fn lines(&self) -> BTreeSet<String> {
+        let mut lines = BTreeSet::new();
+        for ((schema, path), kinds) in &self.0 {
+            let kinds: Vec<&str> = kinds.iter().copied().filter(|kind| kinds.len() == 1 || *kind != "null").collect();
+            lines.insert(format!("{schema} {path} {}", kinds.join("|")));
+        }
+        lines
+    }
+}
+
+/// Runs a command against a host, and takes what it says in JSON, whether it ended well or not.
+fn run(seen: &mut Seen, host: &Host, arguments: &[&str]) -> Option<i32> {
+    let output = host.ctl(&[arguments, &["--json"]].concat());
+    let talk = text(&output.stderr);
+    seen.take(&text(&output.stdout));
+    talk.lines().filter(|line| line.starts_with('{')).for_each(|line| seen.take(line));
+    output.status.code()
+}
+
+fn begin(host: &Host, arguments: &[&str]) -> Child {
+    let mut command = Command::new(binary("aicpctl"));
+    command.arg("--socket").arg(host.socket()).args(arguments).arg("--json").env_clear();
+    command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("aicpctl runs")
+}
+
+#[test]
+fn no_field_of_any_json_goes_away_or_becomes_something_else() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (alpha, mut beta) = Host::two(folder.path());
+    let mut seen = Seen::default();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let (_writer, waiting) = runtime.block_on(async {
+        let writer = Agent::attach("writer").capability("write").topic("news").socket(alpha.socket());
+        let writer = writer.await.expect("attached");
+        await_known(&writer, "echo@beta").await;
+        let reader = Agent::attach("reader").socket(alpha.socket()).await.expect("attached");
+        let to = reader.id();
+        reader.detach().await.expect("it leaves");
+        outcome(&mut seen, &alpha).await;
+        Announcer::new(&alpha).says_what_dies(&alpha, to);
+
+        assert_eq!(beta.stop().code(), Some(0));
+        until("alpha knows that beta is down", SOON, || (alpha.status()["peers"][0]["state"] != "up").then_some(()));
+        let waiting = writer.send("echo@beta", "s", "b").until(Stage::Stored).await.expect("accepted");
+        writer.send("reader@alpha", "s", "b").until(Stage::Accepted).await.expect("accepted");
+        (writer, waiting.id().to_string())
+    });
+    looks(&mut seen, &alpha, &waiting);
+    messages(&mut seen, &alpha);
+    this_host(&mut seen, &alpha, folder.path());
+    assert_eq!(run(&mut seen, &alpha, &["demo"]), Some(0));
+    judge(&seen);
+}
+
+/// What is to be seen of a node for which something waits everywhere.
+fn looks(seen: &mut Seen, alpha: &Host, waiting: &str) {
+    let lists: [&[&str]; 4] = [&["agents"], &["outbox", "ls"], &["dlq", "ls"], &["agents", "--capability", "write"]];
+    for list in lists {
+        assert_eq!(run(seen, alpha, list), Some(0), "{list:?}");
+        let items = alpha.ctl(&[list, &["-o", "jsonl"]].concat());
+        seen.take(&text(&items.stdout));
+    }
+    let once: [&[&str]; 6] = [
+        &["status"],
+        &["agent", "show", "reader"],
+        &["whois", "alpha"],
+        &["whois", "echo"],
+        &["explain", waiting],
+        &["outbox", "retry", "--all"],
+    ];
+    for one in once {
+        assert_eq!(run(seen, alpha, one), Some(0), "{one:?}");
+    }
+    assert_eq!(run(seen, alpha, &["ask", "nobody@alpha", "x"]), Some(4));
+}
+
+/// An earlier message's end, told to whoever comes back.
+async fn outcome(seen: &mut Seen, alpha: &Host) {
+    let former = Agent::attach("former").socket(alpha.socket()).await.expect("attached");
+    former.send("reader", "s", "b").until(Stage::Handled).await.expect("accepted");
+    drop(former);
+    assert_eq!(run(seen, alpha, &["recv", "--as", "reader", "--count", "1"]), Some(0));
+    let mut back = begin(alpha, &["recv", "--as", "former", "--count", "1"]);
+    let mut told = String::new();
+    BufReader::new(back.stdout.as_mut().expect("piped")).read_line(&mut told).expect("a line");
+    seen.take(&told);
+    assert!(alpha.ctl(&["send", "former", "end", "--wait", "accepted"]).status.success());
+    assert!(back.wait().expect("it ends").success());
+}
+
+fn messages(seen: &mut Seen, alpha: &Host) {
+    let mut tap = begin(alpha, &["tap", "--count", "1", "--agent", "echo"]);
+    let mut begun = String::new();
+    BufReader::new(tap.stderr.as_mut().expect("piped")).read_line(&mut begun).expect("a line");
+    let asks: [&[&str]; 5] = [
+        &["ask", "echo", "x"],
+        &["send", "echo", "x", "--wait", "handled"],
+        &["ping", "echo", "-c", "1"],
+        &["bench", "latency", "--count", "4"],
+        &["bench", "throughput", "--count", "4", "--durable"],
+    ];
+    for ask in asks {
+        assert_eq!(run(seen, alpha, ask), Some(0), "{ask:?}");
+    }
+    seen.take(&text(&tap.wait_with_output().expect("it ends").stdout));
+}
+
+fn this_host(seen: &mut Seen, alpha: &Host, folder: &std::path::Path) {
+    symlink(folder.join("alpha/log"), alpha.state().join("aicpd.log")).expect("a link");
+    let path = |name: &str| folder.join(name).display().to_string();
+    let (state, config) = (alpha.state().display().to_string(), alpha.config().display().to_string());
+    let (man, report) = (path("man"), path("report"));
+    let asks: [&[&str]; 7] = [
+        &["identity", "show", "--state-dir", &state],
+        &["doctor", "--config", &config],
+        &["check"],
+        &["logs", "-n", "1", "--config", &config],
+        &["bugreport", &report, "--config", &config],
+        &["man", &man],
+        &["version"],
+    ];
+    for ask in asks {
+        assert!(run(seen, alpha, ask).is_some(), "{ask:?}");
+    }
+}
+
+fn judge(seen: &Seen) {
+    let path = root().join(FIELDS);
+    let there = std::fs::read_to_string(&path).unwrap_or_default();
+    let committed: BTreeSet<String> = there.lines().map(str::to_owned).collect();
+    let seen = seen.lines();
+    if std::env::var_os("AICP_REGENERATE").is_some() {
+        let all: Vec<&str> = committed.union(&seen).map(String::as_str).collect();
+        std::fs::write(&path, all.join("\n") + "\n").expect("it can be written");
+        return;
+    }
+    let gone: Vec<_> = committed.difference(&seen).collect();
+    assert!(gone.is_empty(), "fields that programs may read are gone, or are something else: {gone:#?}");
+    let new: Vec<_> = seen.difference(&committed).collect();
+    assert!(new.is_empty(), "new fields: run AICP_REGENERATE=1 cargo test --test it cli::json; {new:#?}");
+}
+
+#[test]
+fn lists_are_one_item_a_line_ids_alone_or_yaml_as_it_is_asked() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut host = Host::make(folder.path(), "alpha");
+    host.configure(&[]);
+    host.start();
+    let said = |arguments: &[&str]| {
+        let output = host.ctl(arguments);
+        assert!(output.status.success(), "{arguments:?}: {}", text(&output.stderr));
+        text(&output.stdout)
+    };
+    for name in ["a", "b"] {
+        said(&["recv", "--as", name, "--count", "0"]);
+    }
+    let whole: Value = serde_json::from_str(&said(&["agents", "-o", "json"])).expect("JSON");
+    let agents = whole["agents"].as_array().expect("a list").clone();
+    assert!(agents.len() >= 3, "{whole}");
+    let ids: Vec<&str> = agents.iter().map(|agent| agent["id"].as_str().expect("an id")).collect();
+
+    let items: Vec<Value> =
+        said(&["agents", "-o", "jsonl"]).lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert_eq!(items.iter().map(|item| item["id"].as_str().expect("an id")).collect::<Vec<_>>(), ids);
+    assert!(items.iter().all(|item| item["schema"] == "aicp.agent/1"));
+    assert_eq!(said(&["-o", "id", "agents"]).lines().collect::<Vec<_>>(), ids);
+
+    let yaml = said(&["agents", "-o", "yaml"]);
+    assert!(yaml.starts_with("---\nschema: \"aicp.agents/1\"\nagents:\n  - "), "{yaml}");
+    for agent in &agents {
+        for (key, value) in agent.as_object().expect("an object") {
+            let line = format!(" {key}: {value}\n");
+            assert!(yaml.contains(&line), "{line:?} is missing in {yaml}");
+        }
+    }
+
+    let (table, wide) = (said(&["agents"]), said(&["agents", "-o", "wide"]));
+    for id in ids {
+        assert!(!table.contains(id) && wide.contains(id), "{table}{wide}");
+    }
+    assert_eq!(said(&["agents", "--json"]), said(&["agents", "-o", "json"]));
+}
+
+#[test]
+fn a_terminal_gets_colours_unless_no_color_says_otherwise() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut host = Host::make(folder.path(), "alpha");
+    host.configure(&[]);
+    host.start();
+    // It gives whatever it runs a terminal.
+    let on_a_terminal = |variables: &[(&str, &str)]| {
+        let line = format!("{} --socket {} status", binary("aicpctl").display(), host.socket().display());
+        let mut script = Command::new("script");
+        script.args(["-q", "-e", "-c", &line, "/dev/null"]).env_clear().env("TERM", "xterm").stdin(Stdio::null());
+        let output = script.envs(variables.iter().copied()).output().expect("script runs");
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        text(&output.stdout)
+    };
+    let (plain, colours) = (on_a_terminal(&[("NO_COLOR", "1")]), on_a_terminal(&[]));
+    assert!(plain.contains("alpha") && !plain.contains('\u{1b}'), "{plain:?}");
+    assert!(colours.contains("\u{1b}["), "{colours:?}");
+    assert!(!text(&host.ctl(&["status"]).stdout).contains('\u{1b}'));
+}
