@@ -4,6 +4,7 @@ mod doctor;
 mod json;
 mod report;
 mod shell;
+mod status;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -191,6 +192,39 @@ impl Stage {
         {
             assert!(talk.contains(part), "{words:?} does not say {part:?}: {talk}");
         }
+    }
+}
+
+/// A command that goes on until it is dropped, and what it has shown so far.
+struct Running {
+    child: std::process::Child,
+    shown: PathBuf,
+}
+
+impl Running {
+    fn new(host: &Host, arguments: &[&str], shown: &Path) -> Self {
+        let file = std::fs::File::create(shown).expect("a file");
+        let mut command = Command::new(binary("aicpctl"));
+        command
+            .arg("--socket")
+            .arg(host.socket())
+            .args(arguments)
+            .env_clear()
+            .env("NO_COLOR", "1")
+            .stdin(Stdio::null());
+        command.stderr(file.try_clone().expect("the same file")).stdout(file);
+        Self { child: command.spawn().expect("aicpctl runs"), shown: shown.into() }
+    }
+
+    fn shown(&self) -> String {
+        std::fs::read_to_string(&self.shown).expect("text")
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ended = self.child.kill();
+        let _gone = self.child.wait();
     }
 }
 

@@ -2,17 +2,16 @@
 //! address.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
+use std::io::Write;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::Path;
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use client::{Agent, Stage};
-use referee::hosts::{Host, binary, until};
+use referee::hosts::{Host, until};
 use referee::search::Search;
 
-use super::text;
+use super::{Running, text};
 use crate::hosts::operate::await_known;
 
 const SOON: Duration = Duration::from_secs(15);
@@ -133,26 +132,9 @@ fn the_log_of_a_daemon_in_the_background_is_shown_and_followed() {
         .expect("a line of it");
     assert!(before >= all.len() - 1, "a later line than all before: {last}");
 
-    let mut follow = Command::new(binary("aicpctl"));
-    follow.arg("--socket").arg(host.socket()).args(["logs", "--follow", "-n", "0", "--config", &config]).env_clear();
-    let mut follow = Ended(follow.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("aicpctl runs"));
-    let mut lines = BufReader::new(follow.0.stdout.take().expect("piped"));
-    // Until it has begun, it is not known from where on it follows.
-    std::thread::sleep(Duration::from_secs(1));
+    let arguments = ["logs", "--follow", "-n", "1", "--config", &config];
+    let follow = Running::new(&host, &arguments, &folder.path().join("follow"));
+    until("it shows the latest line", SOON, || follow.shown().ends_with('\n').then_some(()));
     assert!(host.ctl(&["recv", "--as", "newcomer", "--count", "0"]).status.success());
-    let mut line = String::new();
-    while !line.contains("newcomer") {
-        line.clear();
-        assert!(lines.read_line(&mut line).expect("text") > 0, "it ended");
-    }
-}
-
-/// A process that ends with the test.
-struct Ended(std::process::Child);
-
-impl Drop for Ended {
-    fn drop(&mut self) {
-        let _ended = self.0.kill();
-        let _gone = self.0.wait();
-    }
+    until("it shows what is logged from then on", SOON, || follow.shown().contains("name=newcomer").then_some(()));
 }

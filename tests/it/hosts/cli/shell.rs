@@ -76,20 +76,28 @@ fn bash_offers_the_agents_and_peers_of_a_daemon_that_runs_and_stays_silent_witho
     assert_eq!(bash_offers(folder.path(), &nowhere, "aicpctl ask --dur"), ["--durable"]);
 }
 
-/// Both are there to be tried where they are installed.
 #[test]
-fn zsh_and_fish_take_their_scripts() {
+fn zsh_and_fish_take_their_scripts_where_they_are_installed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut host = Host::make(folder.path(), "alpha");
+    host.configure(&[]);
+    host.start();
     for shell in ["zsh", "fish"] {
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("script");
+        let path = folder.path().join(shell);
         fs::write(&path, script(shell)).expect("a file");
         let is_there = ["/usr/local/bin", "/usr/bin", "/bin"].iter().any(|place| Path::new(place).join(shell).exists());
         if !is_there {
             skip(shell);
             continue;
         }
-        let output = run(shell, &["-n", &path.display().to_string()], folder.path());
-        assert!(output.status.success(), "{shell}: {}", text(&output.stderr));
+        let output = run(shell, &["-n", &path.display().to_string()], &host.socket());
+        assert!(output.status.success() && output.stderr.is_empty(), "{shell}: {}", text(&output.stderr));
+        // It can be asked what it offers; the other needs somebody who types.
+        if shell == "fish" {
+            let ask = format!("source {}; complete -C 'aicpctl whois al'", path.display());
+            let output = run(shell, &["--no-config", "-c", &ask], &host.socket());
+            assert_eq!(text(&output.stdout).trim(), "alpha", "{}", text(&output.stderr));
+        }
     }
 }
 
