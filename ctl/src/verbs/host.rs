@@ -1,7 +1,9 @@
 //! What is asked of this host itself, beside the daemon: where the daemon keeps its state, which process it is, and
 //! what its kernel allows.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 
 use client::Node;
 use config::{Config, Flags};
@@ -11,6 +13,8 @@ use proto::limits::UDP_BUFFER_BYTES;
 use crate::args::{Common, StateOf};
 use crate::failure::{Exit, Failure};
 
+/// What the daemon is called where systemd runs it.
+pub(super) const UNIT: &str = "aicpd.service";
 /// The most that a UDP socket may have for what it receives, and for what it sends.
 pub(super) const BUFFERS: [&str; 2] = ["net.core.rmem_max", "net.core.wmem_max"];
 
@@ -42,16 +46,36 @@ pub(super) struct Behind {
     pub(super) uid: u32,
 }
 
-/// The daemon's process. None if nobody is there, or if it is the one that opened the socket for the daemon.
+/// The daemon's process, if it can be found out.
 pub(super) async fn daemon_process(common: &Common) -> Option<Behind> {
     for path in client::socket_candidates(common.socket.as_deref()) {
         let Ok(stream) = tokio::net::UnixStream::connect(path).await else { continue };
         let about = stream.peer_cred().ok()?;
         let process = about.pid()?;
-        let name = std::fs::read_to_string(format!("/proc/{process}/comm")).ok()?;
-        return (name.trim() == "aicpd").then_some(Behind { process, uid: about.uid() });
+        if is_daemon(process) {
+            return Some(Behind { process, uid: about.uid() });
+        }
+        // Whoever opened the socket for the daemon stands behind it as far as the kernel knows.
+        return main_process().await;
     }
     None
+}
+
+fn is_daemon(process: i32) -> bool {
+    std::fs::read_to_string(format!("/proc/{process}/comm")).is_ok_and(|name| name.trim() == "aicpd")
+}
+
+/// The process that systemd started for the unit.
+async fn main_process() -> Option<Behind> {
+    if !has_systemd() {
+        return None;
+    }
+    let mut asked = tokio::process::Command::new("systemctl");
+    asked.args(["show", "--property=MainPID", "--value", UNIT]).stdin(Stdio::null()).kill_on_drop(true);
+    let said = asked.output().await.ok()?;
+    let process = String::from_utf8_lossy(&said.stdout).trim().parse().ok().filter(|process| is_daemon(*process))?;
+    let uid = std::fs::metadata(format!("/proc/{process}")).ok()?.uid();
+    Some(Behind { process, uid })
 }
 
 /// A number that the kernel keeps, by its dotted name.

@@ -10,14 +10,13 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::process::Command;
 
-use super::host;
+use super::host::{self, UNIT};
 use crate::args::{Common, Logs, StateOf};
 use crate::failure::{Exit, Failure};
 use crate::render::{Out, escape};
 
 /// Below the state folder.
 pub(super) const LOG_FILE: &str = "aicpd.log";
-const UNIT: &str = "aicpd";
 /// Between two looks at a file that is followed.
 const PAUSE: Duration = Duration::from_millis(250);
 /// The end of a file, in which the latest lines are looked for.
