@@ -102,7 +102,7 @@ class Arrived:
     is_outcome: bool
 
 
-@dataclass
+@dataclass(eq=False)
 class Waiter:
     """Somebody wants to write, and waits until that is possible."""
 
@@ -180,6 +180,8 @@ class Core:
     def lose(self, why: AicpError) -> None:
         """The connection is gone: what was not kept on a disk has an unknown end."""
         self.wire = None
+        # What it brought and nobody has begun comes again: to begin it now would be to do it twice.
+        self.epoch += 1
         if self.link is Link.UP:
             self.link = Link.DOWN
         asked, self.asked = self.asked, {}
@@ -248,9 +250,11 @@ class Core:
         try:
             done: T = await waiter.done
             return done
-        finally:
+        except asyncio.CancelledError:
+            # Whoever has left writes nothing.
             if waiter in queue:
                 queue.remove(waiter)
+            raise
 
     def pump(self) -> None:
         """Writes what waits, as far as the daemon takes it. What was begun on another connection goes first."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from functools import lru_cache
 
 from .header import Header
 from .kinds import TALK, ZERO_ID, ContentType, MessageType, Shape, Way
@@ -108,7 +109,7 @@ def event_down(header: Header, metadata: Metadata) -> Event | None:
 
 def judge_presence(header: Header, metadata: Metadata, event: Event | None, way: Way) -> None:
     """Each key stands where it must and where it may, and nowhere else."""
-    must, may = base_keys(header, way)
+    must, may = base_keys(header.type, header.shape, header.content_type is ContentType.NAMED, way)
     door_must, door_may = DOOR_KEYS.get(event, (NOTHING, NOTHING)) if event else (NOTHING, NOTHING)
     must, may = must | door_must, may | door_may
     there = metadata.known.keys()
@@ -119,26 +120,27 @@ def judge_presence(header: Header, metadata: Metadata, event: Event | None, way:
     require(is_talk or not metadata.application, "metadata-presence", "entries of an application's own")
 
 
-def base_keys(header: Header, way: Way) -> tuple[Keys, Keys]:
+@lru_cache
+def base_keys(kind: MessageType, shape: Shape, is_named: bool, way: Way) -> tuple[Keys, Keys]:
     """The keys below 64 that must and may stand at the door."""
-    if header.shape in BARE:
+    if shape in BARE:
         return NOTHING, NOTHING
     must: set[Key] = set()
     may: set[Key] = set()
-    if header.content_type is ContentType.NAMED:
+    if is_named:
         must.add(Key.CONTENT_TYPE_NAME)
-    if header.type in TALK:
+    if kind in TALK:
         may |= FREE
-    if header.type is MessageType.BROADCAST:
+    if kind is MessageType.BROADCAST:
         must.add(Key.TOPIC)
-    if header.shape is Shape.OPENER:
+    if shape is Shape.OPENER:
         may.add(Key.TOTAL_LENGTH)
-    elif header.shape is Shape.DURABLE:
+    elif shape is Shape.DURABLE:
         (must if way is Way.DOWN else may).add(Key.EXPIRY)
         may.add(Key.AGAIN)
-        if header.type in (MessageType.REQUEST, MessageType.BROADCAST):
+        if kind in (MessageType.REQUEST, MessageType.BROADCAST):
             may.add(Key.HANDLED_WANTED)
-    elif header.shape is Shape.ONCE:
+    elif shape is Shape.ONCE:
         may.add(Key.EXPIRY)
     return frozenset(must), frozenset(may)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from functools import lru_cache
 
 from .kinds import (
     BODY_BYTES_MAX,
@@ -81,7 +82,7 @@ def read_header(data: bytes | bytearray | memoryview, way: Way) -> Header:
     kind, content_type = MessageType(number), ContentType(content_number)
     receipt = judge_receipt(kind, receipt_number, way)
     require(way is Way.UP or source != ZERO_ID, "zero-id", "source")
-    shape = find_shape(kind, flags, receipt, sequence, way)
+    shape = find_shape(kind, flags, receipt, sequence > 0, way)
     require(flags & PROTECTION == 0, "shape", "only daemons sign and seal")
     if way is Way.UP:
         judge_zeros(kind, shape, source, destination)
@@ -106,11 +107,12 @@ def judge_receipt(kind: MessageType, number: int, way: Way) -> Receipt:
     return Receipt(number)
 
 
-def find_shape(kind: MessageType, flags: int, receipt: Receipt, sequence: int, way: Way) -> Shape:
+@lru_cache
+def find_shape(kind: MessageType, flags: int, receipt: Receipt, has_sequence: bool, way: Way) -> Shape:
     """The row of the door's table of shapes that the frame is in."""
     if flags & STREAMING:
-        shape = stream_shape(kind, flags, receipt, sequence, way)
-    elif flags & FINAL or sequence:
+        shape = stream_shape(kind, flags, receipt, has_sequence, way)
+    elif flags & FINAL or has_sequence:
         shape = None
     elif flags & REQUIRES_ACK:
         outcomes = {MessageType.ACK: Receipt.HANDLED, MessageType.ERROR: Receipt.NONE}
@@ -131,20 +133,20 @@ def find_shape(kind: MessageType, flags: int, receipt: Receipt, sequence: int, w
     return shape
 
 
-def stream_shape(kind: MessageType, flags: int, receipt: Receipt, sequence: int, way: Way) -> Shape | None:
+def stream_shape(kind: MessageType, flags: int, receipt: Receipt, has_sequence: bool, way: Way) -> Shape | None:
     """The frames of streams. The library neither sends nor takes them yet; they are only told from others."""
     if flags & REQUIRES_ACK or receipt is not Receipt.NONE:
         return None
     final = bool(flags & FINAL)
     if kind in (MessageType.REQUEST, MessageType.RESPONSE):
-        if sequence:
+        if has_sequence:
             return Shape.CHUNK
         return None if final else Shape.OPENER
     if kind is MessageType.ACK and way is Way.DOWN:
         if not final:
             return Shape.CHUNK_ACK
-        return None if sequence else Shape.STREAM_END
-    if kind is MessageType.ERROR and not final and not sequence:
+        return None if has_sequence else Shape.STREAM_END
+    if kind is MessageType.ERROR and not final and not has_sequence:
         return Shape.STREAM_ABORT
     return None
 

@@ -1,0 +1,282 @@
+"""What the library does by itself, seen on the mock mesh, where time and accidents are ours."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import re
+import socket
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import aicp
+from aicp import errors
+from aicp._door.frame import FrameReader, read_frame
+from aicp._door.kinds import Way
+from aicp._door.metadata import Key
+from aicp.testing import MockMesh
+from worlds import in_a_loop, serving
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+@in_a_loop
+async def test_while_a_handler_runs_its_lease_is_extended() -> None:
+    async with MockMesh(lease=0.5) as mesh, mesh.attach("one") as one, mesh.attach("two") as two:
+        attempts: list[int] = []
+
+        @two.on("slow")
+        async def slow(msg: aicp.Message) -> str:
+            attempts.append(msg.attempt)
+            await asyncio.sleep(1.6)
+            return "done"
+
+        async with serving(two):
+            assert (await one.ask("two", "slow", durable=True)).body == "done"
+        assert attempts == [1]
+
+
+@in_a_loop
+async def test_whoever_says_nothing_for_a_lease_gets_the_message_again_and_the_old_number_is_void() -> None:
+    async with MockMesh(lease=0.3) as mesh, mesh.attach("one") as one, mesh.attach("two") as two:
+        sent = await one.send("two", "x")
+        first = await two.recv()
+        second = await two.recv()
+        assert isinstance(first, aicp.Delivery) and isinstance(second, aicp.Delivery)
+        assert (first.id, second.id, second.attempt, second.marked) == (sent.id, sent.id, 2, True)
+        with pytest.raises(aicp.OutcomeUnknown):
+            await first.working()
+        await second.handled()
+        await sent.handled()
+
+
+@in_a_loop
+async def test_a_lost_connection_is_made_again_and_what_has_not_ended_is_submitted_again_under_its_id() -> None:
+    async with MockMesh() as mesh, mesh.attach("one") as one, mesh.attach("two") as two:
+        events = one.events()
+        sent = [await one.send("two", "x", n) for n in range(3)]
+        asked = asyncio.create_task(one.ask("two", "x", timeout=30))
+        got = await two.recv()
+        assert isinstance(got, aicp.Delivery)
+        await mesh.cut()
+        with pytest.raises(aicp.Disconnected):
+            await asked
+        with pytest.raises(aicp.Disconnected):
+            await got.handled()
+        assert isinstance(await events.next(10), aicp.Lost)
+        while not isinstance(event := await events.next(10), aicp.Reconnected):
+            assert isinstance(event, aicp.Retrying)
+        assert event.resubmitted == 3
+        seen: dict[str, int] = {}
+
+        @two.on("x")
+        async def take(msg: aicp.Message) -> None:
+            if msg.durable:
+                assert msg.marked == (msg.attempt > 1), "only what may have been here before is marked"
+                seen[msg.id] = seen.get(msg.id, 0) + 1
+
+        async with serving(two):
+            for each in sent:
+                await each.handled()
+        assert seen == {each.id: 1 for each in sent}
+
+
+@in_a_loop
+async def test_what_is_submitted_again_says_so_and_is_the_same_message() -> None:
+    async with MockMesh() as mesh, mesh.attach("one") as one, mesh.attach("two") as two:
+        drawn = aicp.new_id()
+        sent = await one.send("two", "x", id=drawn)
+        assert sent.id == drawn
+        sent._leave()
+        await asyncio.sleep(0)
+        again = await one.send("two", "x", id=drawn, again=True)
+        assert mesh.waiting("two") == 1, "the mesh knows it"
+        async with serving(two):
+            two.on("x")(nothing)
+            await again.handled()
+
+
+async def nothing(msg: aicp.Message) -> None:
+    """Handles anything."""
+
+
+@in_a_loop
+async def test_after_a_lost_connection_the_frames_of_a_submission_carry_again() -> None:
+    async with MockMesh() as mesh, mesh.attach("one") as one, mesh.attach("two"):
+        sent = await one.send("two", "x")
+        written: list[bytes] = []
+        core = one._core
+        begin = core.begin
+
+        def listen(wire: Any) -> None:
+            begin(wire)
+            write = wire.write
+
+            def note(data: bytes) -> None:
+                written.append(data)
+                write(data)
+
+            wire.write = note
+
+        core.begin = listen  # type: ignore[method-assign]
+        events = one.events()
+        await mesh.cut()
+        while not isinstance(await events.next(10), aicp.Reconnected):
+            pass
+        frames = [read_frame(data, Way.UP) for data in written]
+        again = [frame for frame in frames if Key.AGAIN in frame.metadata.known]
+        assert [f"{frame.header.id:016x}" for frame in again] == [sent.id]
+
+
+@in_a_loop
+async def test_refusals_say_why_and_after_too_many_the_sender_hears_that_it_was_given_up(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with MockMesh(failures=4) as mesh, mesh.attach("one") as one, mesh.attach("two") as two:
+
+        @two.on("x")
+        async def refuse(msg: aicp.Message) -> None:
+            if msg.attempt == 1:
+                raise aicp.Refuse("never", retry_after=1.5)
+            if msg.attempt == 2:
+                raise KeyError("a secret")
+            msg.entries["no such entry"]
+
+        @two.on("y")
+        async def misread(msg: aicp.Message) -> Any:
+            return msg.body
+
+        async with serving(two):
+            with pytest.raises(aicp.GivenUp) as given_up:
+                await one.ask("two", "x", durable=True)
+            assert given_up.value.code == 4014
+            with pytest.raises(aicp.GivenUp):
+                bad = aicp.Body(aicp.ContentType.MESSAGEPACK, b"\xc1")
+                await (await one.send("two", "y", bad)).handled()
+            with pytest.raises(aicp.GivenUp):
+                await (await one.send("two", "unknown")).handled()
+        codes = [error.code for error in mesh.refusals]
+        assert codes == [4010, 5000, 5000, 5000] + [4010] * 8
+        first = mesh.refusals[0]
+        assert isinstance(first, aicp.Malformed) and (first.message, first.retry_after) == ("never", 1.5)
+        assert not any("secret" in error.message for error in mesh.refusals), "it stays in the log here"
+        assert "a secret" in caplog.text
+
+
+@in_a_loop
+async def test_a_plain_function_handles_in_a_thread_and_holds_nothing_up() -> None:
+    async with MockMesh() as mesh, mesh.attach("one") as one, mesh.attach("two") as two:
+        free = threading.Event()
+
+        @two.on("block")
+        def block(msg: aicp.Message) -> str:
+            assert free.wait(20)
+            return threading.current_thread().name
+
+        @two.on()
+        async def other(msg: aicp.Message) -> str:
+            free.set()
+            return "other"
+
+        async with serving(two):
+            blocked = asyncio.create_task(one.ask("two", "block"))
+            await asyncio.sleep(0.05)
+            assert (await one.ask("two", "anything")).body == "other"
+            assert (await blocked).body != threading.current_thread().name
+
+
+@in_a_loop
+async def test_who_lets_a_sent_message_go_waits_for_it_no_more() -> None:
+    async with MockMesh() as mesh, mesh.attach("one") as one, mesh.attach("two"):
+        for _ in range(20):
+            await one.send("two", "x")
+        gc.collect()
+        await asyncio.sleep(0.05)
+        assert len(one._core.durable) == 0
+        assert mesh.waiting("two") == 20
+
+
+@in_a_loop
+async def test_the_end_of_what_nobody_waits_for_is_told_as_an_event() -> None:
+    async with MockMesh() as mesh, mesh.attach("two") as two:
+        async with mesh.attach("one") as one:
+            sent = await one.send("two", "x")
+        two.on("x")(nothing)
+        async with serving(two), mesh.attach("one") as one:
+            events = one.events()
+            async with serving(one):
+                ended = await events.next(10)
+            assert isinstance(ended, aicp.Ended)
+            assert (ended.outcome.id, ended.outcome.error, ended.outcome.answer) == (sent.id, None, None)
+
+
+@in_a_loop
+async def test_agents_of_several_nodes_find_each_other_by_address() -> None:
+    async with MockMesh() as mesh, mesh.attach("w", node="alpha") as here, mesh.attach("w", node="beta") as there:
+        there.on("who")(lambda msg: f"{msg.sender.address} {msg.sender.proof.name}")
+        async with serving(there):
+            assert (await here.ask("w@beta", "who")).body == "w@alpha SIGNATURE"
+        assert (await here.resolve("w")).agent_id == here.id, "the own node comes first"
+
+
+@in_a_loop
+async def test_each_way_not_to_reach_a_daemon_has_an_error_that_says_what_to_do(tmp_path: Path) -> None:
+    path = tmp_path / "agent.sock"
+    with pytest.raises(aicp.NoDaemon, match="aicpd run") as missing:
+        await aicp.attach("one", socket=path)
+    assert missing.value.tried == (path,) and str(path) in str(missing.value)
+    path.write_text("")
+    with pytest.raises(aicp.NotASocket, match="not a socket"):
+        await aicp.attach("one", socket=path)
+    path.unlink()
+    with socket.socket(socket.AF_UNIX) as left_over:
+        left_over.bind(str(path))
+    with pytest.raises(aicp.NoDaemon, match="aicpd run"):
+        await aicp.attach("one", socket=path)
+
+
+def test_the_usual_sockets_are_tried_in_the_order_of_the_rust_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AICP_SOCKET", "XDG_RUNTIME_DIR", "XDG_STATE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", "/home/me")
+    monkeypatch.setenv("XDG_RUNTIME_DIR", "/run/user/1")
+    tried = [str(path) for path in aicp.socket_candidates()]
+    state = "/home/me/.local/state/aicp/agent.sock"
+    assert tried == ["/run/user/1/aicp/agent.sock", state, "/run/aicp/agent.sock"]
+    monkeypatch.setenv("AICP_SOCKET", "/x/y")
+    assert [str(path) for path in aicp.socket_candidates()] == ["/x/y"]
+
+
+def test_each_code_of_the_protocol_has_a_class() -> None:
+    page = (ROOT / "docs" / "PROTOCOL.md").read_text(encoding="utf-8")
+    table = page.split("## 8. Errors")[1].split("## 9.")[0]
+    codes = {int(code) for code in re.findall(r"\| ([45]\d{3}) \|", table)}
+    assert len(codes) >= 17
+    assert codes == set(errors.BY_CODE)
+    assert len({kind.__name__ for kind in errors.BY_CODE.values()}) == len(codes)
+    unknown = errors.mesh_error(4999, "new")
+    assert type(unknown) is aicp.MeshError and unknown.code == 4999
+
+
+def test_the_version_is_that_of_the_daemon() -> None:
+    manifest = (ROOT / "Cargo.toml").read_text(encoding="utf-8")
+    version = re.search(r'^version = "(.+)"$', manifest, re.MULTILINE)
+    assert version is not None and aicp.__version__ == version.group(1)
+
+
+def test_frames_are_found_however_the_bytes_arrive() -> None:
+    vectors = json.loads((ROOT / "proto/vectors/local/frames.json").read_text())["cases"]
+    frames = [bytes.fromhex(c["frame"]) for c in vectors if c["door"] == "down" and "refused" not in c]
+    stream = b"".join(frames)
+    for step in (1, 7, 96, 4096):
+        reader = FrameReader(Way.DOWN)
+        sizes = [
+            frame.size  # type: ignore[union-attr]
+            for at in range(0, len(stream), step)
+            for frame in reader.feed(stream[at : at + step])
+        ]
+        assert sizes == [len(frame) for frame in frames]
