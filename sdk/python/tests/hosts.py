@@ -32,10 +32,13 @@ def environment(folder: Path) -> dict[str, str]:
     return kept | {"HOME": str(folder), "NO_COLOR": "1"}
 
 
-async def until(what: str, holds: Callable[[], Awaitable[bool]], most: float = PATIENCE) -> None:
+async def until(what: str, holds: Callable[[], Awaitable[bool] | bool], most: float = PATIENCE) -> None:
     """Asks again and again."""
     ends = time.monotonic() + most
-    while not await holds():
+    while True:
+        answer = holds()
+        if answer if isinstance(answer, bool) else await answer:
+            return
         assert time.monotonic() < ends, f"not within {most} s: {what}"
         await asyncio.sleep(0.05)
 

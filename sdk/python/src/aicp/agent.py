@@ -178,6 +178,11 @@ class Agent(Asking):
         """Lets `serve` drain, as a signal does."""
         drain(self._core)
 
+    @property
+    def stopping(self) -> bool:
+        """Whether `serve` is to end: a handler that takes long may want to know."""
+        return self._core.draining
+
     async def recv(self) -> Delivery | Outcome:
         """Waits for the next message, or for the end of a submission that nobody waits for: `serve` by hand."""
         self._core.draining = False

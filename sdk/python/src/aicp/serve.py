@@ -23,6 +23,9 @@ from .message import Delivery, Message, Outcome
 
 log = logging.getLogger("aicp")
 
+# How often in a lease the daemon is told that work goes on: two such words may be late or lost.
+WORKING_IN_A_LEASE = 3
+
 # Given the message; what it returns is the answer. A plain function runs in a thread, so that it holds nothing up.
 Handler = Callable[[Message], Awaitable[Any]] | Callable[[Message], Any]
 
@@ -109,6 +112,9 @@ class Server:
             async with _working(delivery):
                 if before is not None:
                     await asyncio.wait({before})
+                    if self._core.draining:
+                        # Its turn came too late: it is left to whoever attaches next.
+                        return
                 answer = await self._answer(delivery)
             await _settle(delivery, answer)
         except Refuse as why:
@@ -151,7 +157,7 @@ async def _settle(delivery: Delivery, answer: Any) -> None:
 
 @contextlib.asynccontextmanager
 async def _working(delivery: Delivery) -> Any:
-    """Tells the daemon three times in each lease that work goes on, so that the message stays here."""
+    """Tells the daemon again and again that work goes on, so that the message stays here."""
 
     async def tell(every: float) -> None:
         # It ends when the message is somebody else's by now; what has begun is finished all the same.
@@ -160,7 +166,7 @@ async def _working(delivery: Delivery) -> Any:
                 await asyncio.sleep(every)
                 await delivery.working()
 
-    task = asyncio.create_task(tell(delivery.lease / 3)) if delivery.lease else None
+    task = asyncio.create_task(tell(delivery.lease / WORKING_IN_A_LEASE)) if delivery.lease else None
     try:
         yield
     finally:
