@@ -12,15 +12,16 @@ import aicp
 from aicp import _credit
 from worlds import Make, in_a_loop, in_both, serving
 
-BODIES: list[Any] = [
-    {"goal": "ship", "n": [1, 2.5, None, True], "raw": b"\x00\xff"},
-    "ünïcode",
-    b"\x00\x01\x02",
-    None,
-    [],
-    0,
-    aicp.Body.json({"a": ["ü", 1]}),
-    aicp.Body.named("image/png", b"\x89PNG"),
+KIND = aicp.ContentType
+BODIES: list[tuple[aicp.ContentType, Any]] = [
+    (KIND.MESSAGEPACK, {"goal": "ship", "n": [1, 2.5, None, True], "raw": b"\x00\xff"}),
+    (KIND.MESSAGEPACK, []),
+    (KIND.MESSAGEPACK, 0),
+    (KIND.TEXT, "ünïcode"),
+    (KIND.OCTETS, b"\x00\x01\x02"),
+    (KIND.NONE, None),
+    (KIND.JSON, aicp.Body.json({"a": ["ü", 1]})),
+    (KIND.NAMED, aicp.Body.named("image/png", b"\x89PNG")),
 ]
 
 
@@ -43,10 +44,10 @@ async def test_what_a_handler_returns_is_the_answer_in_every_kind_of_body(world:
             return aicp.Body(msg.content_type, msg.raw, msg.content_type_name)
 
         async with serving(two):
-            for body in BODIES:
+            for kind, body in BODIES:
                 for durable in (False, True):
                     answer = await one.ask("two", "echo", body, durable=durable)
-                    assert seen[-1].body == told(body)
+                    assert (seen[-1].content_type, seen[-1].body) == (kind, told(body))
                     assert answer.body == told(body)
                     assert (answer.sender.name, answer.sender.id) == ("two", two.id)
                     assert seen[-1].durable is durable and answer.durable is durable

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 import sys
 from functools import partial
@@ -206,6 +207,26 @@ async def test_the_examples_work_together_and_end_cleanly_at_a_sigterm() -> None
             summarizer.terminate()
             assert await asyncio.wait_for(summarizer.wait(), 20) == 0
         assert [a["attached"] for a in (await beta.ctl("agents"))["agents"] if a["name"] == "summarizer"] == [False]
+
+
+@in_a_loop
+async def test_the_agents_of_the_readme_work_as_they_stand_there() -> None:
+    page = (EXAMPLES.parent / "README.md").read_text(encoding="utf-8")
+    summarizer, planner, unit_test = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    async with two() as (alpha, _):
+        alpha.environment["AICP_SOCKET"] = str(alpha.socket)
+        serving = await alpha.begin(sys.executable, "-c", summarizer)
+        try:
+            async with aicp.attach("waiting", socket=alpha.socket) as waiting:
+                await meets(waiting, "summarizer@alpha")
+            assert await alpha.run(sys.executable, "-c", planner) == "Agents talk. summarizer@alpha\n"
+        finally:
+            serving.terminate()
+            assert await asyncio.wait_for(serving.wait(), 20) == 0
+    names: dict[str, Any] = {"asyncio": asyncio}
+    exec((EXAMPLES / "summarizer.py").read_text(encoding="utf-8").split("async def main")[0], names)
+    exec(unit_test, names)
+    await names["test"]()
 
 
 SLOW_AGENT = """

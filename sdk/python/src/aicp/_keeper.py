@@ -94,7 +94,7 @@ class Keeper:
     async def open(self) -> None:
         """Connects and attaches once. Then the connection looks after itself."""
         await self._connect()
-        self._task = asyncio.create_task(self._keep(), name="aicp connection")
+        self._task = asyncio.create_task(self._run(), name="aicp connection")
 
     async def close(self) -> None:
         """Gives the name back and ends the connection, after all that was said has been written."""
@@ -176,6 +176,13 @@ class Keeper:
         most = min(reply.message_bytes_max or BODY_BYTES_MAX, BODY_BYTES_MAX)
         self.core.me = Identity(me, node, reply.node_name, most)
         self._resubmitted = self.core.open()
+
+    async def _run(self) -> None:
+        try:
+            await self._keep()
+        except Exception as error:  # a fault of ours: whoever waits must not wait without end
+            log.exception("the connection's task broke")
+            self.core.close(ProtocolFault(f"the connection's task broke: {error}"))
 
     async def _keep(self) -> None:
         """Waits for the end of the connection, and makes it again, until nobody wants it any more."""
