@@ -14,11 +14,12 @@ from typing import Any
 import pytest
 
 import aicp
-from aicp import errors
+from aicp import _limits, errors
 from aicp._door.frame import FrameReader, read_frame
 from aicp._door.kinds import Way
 from aicp._door.metadata import Key
 from aicp.testing import MockMesh
+from hosts import until
 from worlds import in_a_loop, serving
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -57,7 +58,7 @@ async def test_whoever_says_nothing_for_a_lease_gets_the_message_again_and_the_o
 @in_a_loop
 async def test_a_lost_connection_is_made_again_and_what_has_not_ended_is_submitted_again_under_its_id() -> None:
     async with MockMesh() as mesh, mesh.attach("one") as one, mesh.attach("two") as two:
-        events = one.events()
+        events, of_two = one.events(), two.events()
         sent = [await one.send("two", "x", n) for n in range(3)]
         asked = asyncio.create_task(one.ask("two", "x", timeout=30))
         got = await two.recv()
@@ -65,12 +66,18 @@ async def test_a_lost_connection_is_made_again_and_what_has_not_ended_is_submitt
         await mesh.cut()
         with pytest.raises(aicp.Disconnected):
             await asked
+        assert isinstance(await of_two.next(10), aicp.Lost)
         with pytest.raises(aicp.Disconnected):
             await got.handled()
+        # What lay in the inbox is not begun any more, for it comes again.
+        while not isinstance(got := await two.recv(), aicp.Delivery) or not got.durable:
+            pass
+        assert (got.attempt, got.marked) == (2, True)
+        await got.handled()
         assert isinstance(await events.next(10), aicp.Lost)
         while not isinstance(event := await events.next(10), aicp.Reconnected):
             assert isinstance(event, aicp.Retrying)
-        assert event.resubmitted == 3
+        assert event.resubmitted >= 2
         seen: dict[str, int] = {}
 
         @two.on("x")
@@ -82,7 +89,7 @@ async def test_a_lost_connection_is_made_again_and_what_has_not_ended_is_submitt
         async with serving(two):
             for each in sent:
                 await each.handled()
-        assert seen == {each.id: 1 for each in sent}
+        assert seen == {each.id: 1 for each in sent if each.id != got.id}
 
 
 @in_a_loop
@@ -187,6 +194,32 @@ async def test_a_plain_function_handles_in_a_thread_and_holds_nothing_up() -> No
             await asyncio.sleep(0.05)
             assert (await one.ask("two", "anything")).body == "other"
             assert (await blocked).body != threading.current_thread().name
+
+
+def test_what_waits_for_a_free_handler_is_not_begun_once_the_agent_stops(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_limits, "HANDLERS_MAX", 1)
+    in_a_loop(stop_while_one_waits)()
+
+
+async def stop_while_one_waits() -> None:
+    async with MockMesh() as mesh, mesh.attach("one") as one, mesh.attach("two") as two:
+        begun: list[str] = []
+        goes_on = asyncio.Event()
+
+        @two.on("x")
+        async def slow(msg: aicp.Message) -> None:
+            begun.append(msg.body)
+            await goes_on.wait()
+
+        serve = asyncio.create_task(two.serve(signals=()))
+        first, _ = [await one.send("two", "x", name) for name in ("a", "b")]
+        await until("one runs and one waits", lambda: bool(begun and two._core.inbox))
+        two.stop()
+        goes_on.set()
+        await serve
+        await first.handled()
+        assert begun == ["a"]
+        assert mesh.waiting("two") == 1
 
 
 @in_a_loop

@@ -15,8 +15,8 @@ import aicp
 import hosts
 from aicp.testing import MockMesh
 
-# No test takes longer on a machine that is busy.
-MOST = 60.0
+# No test takes longer on a machine that is busy, but for one that is asked for more.
+MOST = 60.0 + int(os.environ.get("AICP_SDK_MESSAGES", "0")) / 10
 
 
 class World(Protocol):
