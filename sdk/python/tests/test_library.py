@@ -272,6 +272,49 @@ async def test_each_way_not_to_reach_a_daemon_has_an_error_that_says_what_to_do(
         await aicp.attach("one", socket=path)
 
 
+class Odd(asyncio.Protocol):
+    """Something that listens and is no daemon: it says this to whoever says anything."""
+
+    def __init__(self, says: bytes) -> None:
+        self.says = says
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        assert isinstance(self.transport, asyncio.Transport)
+        self.transport.write(self.says)
+
+
+def test_what_listens_and_is_no_daemon_is_told_from_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_limits, "ATTACH_WITHIN", 0.3)
+    in_a_loop(attach_to_odd_ones)(tmp_path)
+
+
+async def attach_to_odd_ones(folder: Path) -> None:
+    loop = asyncio.get_running_loop()
+    async with await loop.create_unix_server(lambda: Odd(b""), folder / "silent"):
+        with pytest.raises(aicp.NoAnswer, match="attach"):
+            await aicp.attach("one", socket=folder / "silent")
+    async with await loop.create_unix_server(lambda: Odd(b"HTTP/1.1 400 Bad Request\r\n\r\n" * 9), folder / "odd"):
+        with pytest.raises(aicp.ProtocolFault, match="version"):
+            await aicp.attach("one", socket=folder / "odd")
+
+
+@in_a_loop
+async def test_a_daemon_that_breaks_the_protocol_is_hung_up_on_and_connected_to_again() -> None:
+    async with MockMesh() as mesh, mesh.attach("one") as one, mesh.attach("two") as two:
+        events = one.events()
+        for door in list(mesh._doors):
+            if one._core.me.id in door.agents:
+                door._write(b"\xff" * 96)
+        lost = await events.next(10)
+        assert isinstance(lost, aicp.Lost) and "protocol" in lost.why
+        while not isinstance(await events.next(10), aicp.Reconnected):
+            pass
+        assert (await one.ping("two")).name == two.name
+
+
 def test_the_usual_sockets_are_tried_in_the_order_of_the_rust_library(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("AICP_SOCKET", "XDG_RUNTIME_DIR", "XDG_STATE_HOME"):
         monkeypatch.delenv(name, raising=False)

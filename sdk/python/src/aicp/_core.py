@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import enum
+import weakref
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -159,7 +160,8 @@ class Core:
         self.draining = False
         self.settled = Settled()
         self.addresses: dict[str, bytes] = {}
-        self.listeners: list[Events] = []
+        # Whoever listens no more is forgotten by itself.
+        self.listeners: weakref.WeakSet[Events] = weakref.WeakSet()
 
     # the connection
 
@@ -206,7 +208,7 @@ class Core:
             while queue:
                 fail(queue.popleft().done, why)
         self.arrivals.ring()
-        for listener in self.listeners:
+        for listener in list(self.listeners):
             listener._end()
 
     def judge_open(self) -> None:
@@ -215,7 +217,7 @@ class Core:
             raise self.why_closed.with_traceback(None)
 
     def tell(self, event: Event) -> None:
-        for listener in self.listeners:
+        for listener in list(self.listeners):
             listener._tell(event)
 
     # writing

@@ -205,6 +205,7 @@ class Keeper:
             core.tell(Reconnected(self._resubmitted))
 
     async def _connect_again(self, pause: float) -> float:
+        said = ""
         while True:
             await asyncio.sleep(pause)
             pause = min(pause * 2, _limits.PAUSE_MAX)
@@ -212,5 +213,7 @@ class Keeper:
                 await self._connect()
                 return pause
             except (AicpError, OSError) as error:
-                log.debug("no connection yet: %s", error)
+                if str(error) != said:
+                    said = str(error)
+                    log.warning("no connection yet: %s", said)
                 self.core.tell(Retrying(str(error), pause))

@@ -194,7 +194,7 @@ class Agent(Asking):
     def events(self) -> Events:
         """What becomes of the connection, from here on."""
         events = Events()
-        self._core.listeners.append(events)
+        self._core.listeners.add(events)
         return events
 
     async def detach(self) -> None:
