@@ -222,6 +222,31 @@ async def stop_while_one_waits() -> None:
         assert mesh.waiting("two") == 1
 
 
+def test_an_agent_whose_handlers_never_end_stops_after_its_grace(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_limits, "HANDLERS_MAX", 1)
+    in_a_loop(stop_though_one_hangs)()
+
+
+async def stop_though_one_hangs() -> None:
+    async with MockMesh() as mesh, mesh.attach("one") as one, mesh.attach("two") as two:
+        begun = asyncio.Event()
+
+        @two.on("x")
+        async def hang(msg: aicp.Message) -> None:
+            begun.set()
+            await asyncio.Event().wait()
+
+        serve = asyncio.create_task(two.serve(grace=0.1, signals=()))
+        sent = await one.send("two", "x")
+        await begun.wait()
+        two.stop()
+        await asyncio.wait_for(serve, 10)
+        await two.detach()
+        async with mesh.attach("two") as two:
+            delivery = await two.recv()
+            assert isinstance(delivery, aicp.Delivery) and (delivery.id, delivery.marked) == (sent.id, True)
+
+
 @in_a_loop
 async def test_who_lets_a_sent_message_go_waits_for_it_no_more() -> None:
     async with MockMesh() as mesh, mesh.attach("one") as one, mesh.attach("two"):

@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import Any
 
 from . import _hearing, _limits
-from ._core import Core
+from ._core import Core, Link
 from ._door.kinds import MessageType
 from .errors import AicpError, BadBody, Detached, Invalid, Refuse
 from .events import Ended
@@ -54,10 +54,9 @@ class Server:
     async def run(self, grace: float, signals: Iterable[signal.Signals]) -> None:
         """Handles what arrives until the agent is to stop; then lets the handlers that run end."""
         self._core.draining = False
-        places = asyncio.Semaphore(_limits.HANDLERS_MAX)
         with _drain_at(signals, self.drain):
             try:
-                while await self._next(places):
+                while await self._next():
                     pass
                 await self._finish(grace)
             except Detached:
@@ -72,17 +71,16 @@ class Server:
         log.info("draining: %d handlers still run", len(self._running))
         drain(self._core)
 
-    async def _next(self, places: asyncio.Semaphore) -> bool:
-        await places.acquire()
-        try:
-            arrived = await _hearing.receive(self._core)
-        except BaseException:
-            places.release()
-            raise
+    async def _next(self) -> bool:
+        """Takes one thing that arrives; `False` once the agent is to stop."""
+        core = self._core
+        await core.arrivals.until(
+            lambda: len(self._running) < _limits.HANDLERS_MAX or core.draining or core.link is Link.CLOSED
+        )
+        arrived = await _hearing.receive(core)
         if not isinstance(arrived, Delivery):
-            places.release()
             if isinstance(arrived, Outcome):
-                self._core.tell(Ended(arrived))
+                core.tell(Ended(arrived))
             return arrived is not None
         before = self._last.get(arrived.sender.id) if arrived.durable else None
         task = asyncio.create_task(self._handle(arrived, before), name=f"aicp {arrived.subject}")
@@ -91,10 +89,10 @@ class Server:
         self._running.add(task)
 
         def over(task: asyncio.Task[None]) -> None:
-            places.release()
             self._running.discard(task)
             if self._last.get(arrived.sender.id) is task:
                 del self._last[arrived.sender.id]
+            core.arrivals.ring()
 
         task.add_done_callback(over)
         return True
