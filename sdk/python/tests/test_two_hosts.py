@@ -16,7 +16,7 @@ import pytest
 
 import aicp
 from aicp import serve
-from hosts import program, recv, two, until
+from hosts import Host, program, recv, two, until
 from worlds import in_a_loop, needs_daemon, serving
 
 pytestmark = needs_daemon
@@ -135,12 +135,19 @@ async def test_daemons_are_killed_under_load_and_every_message_is_handled_and_no
                 await host.kill()
                 await host.start()
             await asyncio.wait_for(sending, 45 + MESSAGES / 20)
+        for host in (alpha, beta):
+            await until(f"nothing is left at {host.name}", partial(nothing_left, host))
         assert sorted(deliveries) == list(range(MESSAGES)), "all were handled"
         silent = {n: marks for n, marks in deliveries.items() if not all(marks[1:])}
         assert not silent, f"handled twice and not marked the second time: {silent}"
         assert isinstance(await events.next(1), aicp.Lost), "the library says that the daemon was gone"
         while not isinstance(await events.next(5), aicp.Reconnected):
             pass
+
+
+async def nothing_left(host: Host) -> bool:
+    status = await host.ctl("status")
+    return not any(status[what] for what in ("outbox_messages", "awaiting", "mailbox_messages"))
 
 
 @in_a_loop
