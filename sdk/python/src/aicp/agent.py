@@ -13,7 +13,7 @@ from . import _hearing, _limits, _requests
 from ._core import Core
 from ._door import schema
 from ._door.frame import draw_id
-from ._door.ids import id_to_text
+from ._door.ids import id_to_text, is_message_id, message_id_to_text
 from ._door.kinds import ZERO_ID, MessageType, Shape
 from ._door.metadata import is_name, is_text
 from ._keeper import Keeper
@@ -258,10 +258,10 @@ class Attaching:
 
 def new_id() -> str:
     """A message id, to be written down before the message is sent under it."""
-    return f"{draw_id():016x}"
+    return message_id_to_text(draw_id())
 
 
 def _number(text: str) -> int:
-    if len(text) != 16 or not set(text) <= set("0123456789abcdef") or int(text, 16) == 0:
+    if not is_message_id(text) or int(text, 16) == 0:
         raise Invalid("a message id is 16 lowercase hex digits")
     return int(text, 16)

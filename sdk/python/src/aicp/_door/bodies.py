@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import msgpack
 
 from . import protobuf
+from .ids import is_message_id
 from .kinds import ContentType
 from .packed import LEVELS_MAX, Item, Malformed, walk_map
 from .refusal import Unfit, require
@@ -19,6 +20,8 @@ from .schema import ErrorBody
 T = TypeVar("T")
 ENTRIES_MAX = 64
 DIGITS_MAX = 40
+ERROR_MUST = {"error_code", "error_message", "original_message_id"}
+ERROR_MESSAGE_BYTES_MAX = 1024
 UINT_BITS = {(ErrorBody, "error_code"): 32, (ErrorBody, "retry_after_ms"): 32}
 
 
@@ -158,6 +161,8 @@ def from_pairs(body: type[T], pairs: JsonObject) -> T:
             values[name] = tuple(fitting(field, entry) for entry in value)
         else:
             values[name] = fitting(field, value)
+    if body is ErrorBody and not values.keys() >= ERROR_MUST:
+        raise ValueError("a field is missing")
     return body(**values)
 
 
@@ -228,5 +233,7 @@ def read_error(content_type: ContentType, data: bytes) -> ErrorBody:
     except Unfit as unfit:
         raise Unfit("error-body", str(unfit)) from None
     require(4000 <= error.error_code <= 5999, "error-body", f"code {error.error_code}")
+    require(len(error.error_message.encode()) <= ERROR_MESSAGE_BYTES_MAX, "error-body", "a long message")
+    require(is_message_id(error.original_message_id), "error-body", "original_message_id")
     require(error.retry_after_ms < 1 << 32, "error-body", "retry_after_ms")
     return error

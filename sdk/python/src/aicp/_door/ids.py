@@ -55,3 +55,8 @@ def id_from_text(text: str) -> bytes | None:
 def message_id_to_text(message_id: int) -> str:
     """16 lowercase hex digits."""
     return f"{message_id:016x}"
+
+
+def is_message_id(text: str) -> bool:
+    """Whether it is one, as text."""
+    return len(text) == 16 and set(text) <= set("0123456789abcdef")
