@@ -87,16 +87,17 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn a_journal_that_answers_does_not_make_up_for_a_core_that_hangs() {
         let folder = tempfile::tempdir().expect("a folder");
+        let flags = config::Flags { state_dir: Some(folder.path().into()), ..config::Flags::default() };
+        let config = config::load(&flags).expect("a configuration");
         let state = StateDir::open(folder.path()).expect("a folder");
         let (identity, disk) = state.open_identity().expect("an identity");
         let (clock, node_key) = (Clock::start(), Arc::clone(&identity.node));
-        let opened = journal::open(&state, disk, identity).expect("a journal");
+        let opened = journal::open(&state, disk, identity, config.store_limit).expect("a journal");
         let (failure, _failed) = watch::channel(None);
         let running = journal::start(opened.worker, clock, failure.clone()).expect("a thread");
         // Questions are taken, and nobody reads them.
         let (to_node, _unread) = mpsc::channel(limits::NODE_QUEUE);
-        let (name, journal) = ("house".parse().expect("a name"), running.journal);
-        let shared = Shared::new(clock, node_key, name, folder.path().into(), to_node, journal, failure);
+        let shared = Shared::new(clock, node_key, &config, to_node, running.journal, failure);
         shared.journal.answers().await.expect("the journal is alive");
         let beat = tokio::time::timeout(WHILE, Pulse::new(Arc::new(shared)).beat()).await;
         assert!(beat.is_err(), "{beat:?}");
