@@ -1,12 +1,13 @@
-//! The keys of a node and of its agents in one file, under a passphrase. Where they lie in a state folder stands here
-//! too. What was said is not in it: that is the journal's, and this file only opens a copy of it.
+//! The keys of a node and of its agents in one file, under a passphrase, and what makes the node a member of its mesh.
+//! Where all that lies in a state folder stands here too. What was said is not in it: that is the journal's, and this file
+//! only opens a copy of it.
 //!
 //! ```text
-//! AICPBKP1 ‖ salt (16) ‖ nonce (16) ‖ sealed ‖ tag (16) ‖ SHA-256 of all before (32)
+//! AICPBKP2 ‖ salt (16) ‖ nonce (16) ‖ sealed ‖ tag (16) ‖ SHA-256 of all before (32)
 //! ```
 //!
 //! The hash is over bytes that anybody with the file can see, so it says nothing about the passphrase; it tells a
-//! damaged file from a wrong passphrase. What holds against a forger is the tag.
+//! damaged file from a wrong passphrase. What holds against a forger is the tag. `AICPBKP1` is the same without a mesh.
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
@@ -15,8 +16,8 @@ use std::path::{Path, PathBuf};
 
 use argon2::{Algorithm, Argon2, Params, Version};
 use proto::limits::{
-    BACKUP_BYTES_MAX, BACKUP_MEMORY_KIB, BACKUP_PASSES, BACKUP_PASSPHRASE_BYTES_MAX, BACKUP_PASSPHRASE_BYTES_MIN,
-    NONCE_BYTES, TAG_BYTES,
+    BACKUP_BYTES_MAX, BACKUP_MEMORY_KIB, BACKUP_MESH_BYTES_MAX, BACKUP_PASSES, BACKUP_PASSPHRASE_BYTES_MAX,
+    BACKUP_PASSPHRASE_BYTES_MIN, NONCE_BYTES, TAG_BYTES,
 };
 use proto::{Name, NodeId};
 use sha2::{Digest, Sha256};
@@ -25,7 +26,7 @@ use zeroize::Zeroizing;
 use crate::cipher::BodyKey;
 use crate::store_key::{Credential, StoreKey};
 use crate::vault::{self, VaultError};
-use crate::{AgentKey, NoRandomness, NodeKey, fill_random};
+use crate::{AgentKey, AuthorityKey, NoRandomness, NodeKey, fill_random};
 
 mod contents;
 #[cfg(test)]
@@ -43,13 +44,34 @@ pub const NAME: &str = "identity/name";
 pub const AGENTS: &str = "agents";
 /// Below the state folder: the keys of the days, wrapped.
 pub const STORE_KEYS: &str = "store-keys";
+/// Below the state folder: what makes the node a member of a mesh. All plain files in it are backed up.
+pub const MESH: &str = "mesh";
+/// Below the state folder: the key of the mesh's authority, on those nodes that hold it.
+pub const AUTHORITY_KEY: &str = "mesh/authority.key";
+/// Below the state folder: the certificate of the mesh's authority, in DER.
+pub const AUTHORITY_CERTIFICATE: &str = "mesh/authority.crt";
+/// Below the state folder: the node's own certificate, in DER.
+pub const NODE_CERTIFICATE: &str = "mesh/node.crt";
+/// Below the state folder: who the mesh trusts no longer, as it was signed.
+pub const REVOKED: &str = "mesh/revoked";
+/// Below the state folder: nodes that this one has nothing to do with.
+pub const BLOCKED: &str = "mesh/blocked";
+/// Below the state folder: nodes to dial before any are known.
+pub const SEEDS: &str = "mesh/seeds";
+/// Below the state folder: there as long as the node is to stay away from its mesh.
+pub const DOWN: &str = "mesh/down";
+/// Below the state folder: a folder with the open tickets. They are not backed up: one that was used since would be open
+/// again.
+pub const TICKETS: &str = "mesh/tickets";
 /// Below the state folder: the note that the journal was put back, and has forgotten what happened since.
 pub const RESTORED: &str = "restored";
 /// What stands in it, for whoever finds it.
 pub const RESTORED_TEXT: &str = "This state folder was put back from a backup. The next start of aicpd marks what may \
                                  have been delivered before, and then removes this file.\n";
 
-const MAGIC: &[u8; 8] = b"AICPBKP1";
+const MAGIC: &[u8; 8] = b"AICPBKP2";
+/// Backups without a mesh.
+const MAGIC_1: &[u8; 8] = b"AICPBKP1";
 /// The same but for the version stands first in every format to come.
 const MAGIC_FAMILY: &[u8; 7] = b"AICPBKP";
 const CONTEXT: &[u8] = b"AICP/1 backup\0";
@@ -171,6 +193,15 @@ pub struct Keyring {
     agents: Vec<KeptAgent>,
     /// Wrapped by the credential.
     days: Vec<(u64, Vec<u8>)>,
+    mesh: Mesh,
+}
+
+/// What makes a node a member.
+#[derive(Default, Debug)]
+struct Mesh {
+    authority: Option<AuthorityKey>,
+    /// The other files: what each is called, and what is in it.
+    files: Vec<(Name, Vec<u8>)>,
 }
 
 impl Keyring {
@@ -199,7 +230,8 @@ impl Keyring {
             StoreKey::unwrap(&wrapped, &credential, day).map_err(|_| BackupError::DayKey { path })?;
             days.push((day, wrapped));
         }
-        Ok(Self { node, credential, name, agents, days })
+        let mesh = Mesh::load(state)?;
+        Ok(Self { node, credential, name, agents, days, mesh })
     }
 
     /// Who the node is.
@@ -226,6 +258,12 @@ impl Keyring {
         self.days.len()
     }
 
+    /// Whether the key of the mesh's authority is among them.
+    #[must_use]
+    pub const fn holds_authority(&self) -> bool {
+        self.mesh.authority.is_some()
+    }
+
     /// Writes a backup, for its owner alone. The file must not exist.
     pub fn save(&self, path: &Path, passphrase: &Passphrase) -> Result<(), BackupError> {
         let bytes = self.seal(passphrase)?;
@@ -248,7 +286,7 @@ impl Keyring {
     /// Puts all keys into a state folder that has none, with the note that its journal forgot something. The node's own
     /// key comes last: until it is there, there is no node.
     pub fn restore(&self, state: &Path) -> Result<(), BackupError> {
-        for folder in [IDENTITY, AGENTS, STORE_KEYS].map(|name| state.join(name)) {
+        for folder in [IDENTITY, AGENTS, STORE_KEYS, MESH].map(|name| state.join(name)) {
             let is_empty = !folder.exists() || entries(&folder)?.is_empty();
             if !is_empty {
                 return Err(BackupError::NotEmpty { path: folder });
@@ -267,8 +305,9 @@ impl Keyring {
         if let Some(name) = &self.name {
             write_plain(&state.join(NAME), format!("{name}\n").as_bytes())?;
         }
+        self.mesh.restore(state)?;
         vault::save_credential(&state.join(CREDENTIAL_KEY), &self.credential)?;
-        for folder in [AGENTS, STORE_KEYS, ""].map(|name| state.join(name)) {
+        for folder in [AGENTS, STORE_KEYS, MESH, ""].map(|name| state.join(name)) {
             File::open(&folder).and_then(|handle| handle.sync_all()).map_err(|source| io(folder, source))?;
         }
         Ok(vault::save_node(&state.join(NODE_KEY), &self.node)?)
@@ -299,7 +338,8 @@ impl Keyring {
         if !bytes.starts_with(MAGIC_FAMILY) {
             return Err(BackupError::NotABackup { path: path() });
         }
-        if !bytes.starts_with(MAGIC) {
+        let has_mesh = bytes.starts_with(MAGIC);
+        if !has_mesh && !bytes.starts_with(MAGIC_1) {
             return Err(BackupError::Newer { path: path() });
         }
         let damaged = || BackupError::Damaged { path: path() };
@@ -314,7 +354,37 @@ impl Keyring {
         let opened = key_of(passphrase, salt, nonce)?.open(head, &mut plain);
         opened.map_err(|_| BackupError::WrongPassphrase { path: path() })?;
         let length = plain.len().saturating_sub(TAG_BYTES);
-        contents::read(plain.get(..length).unwrap_or_default()).ok_or_else(damaged)
+        contents::read(plain.get(..length).unwrap_or_default(), has_mesh).ok_or_else(damaged)
+    }
+}
+
+impl Mesh {
+    fn load(state: &Path) -> Result<Self, BackupError> {
+        let authority = match vault::load_authority(&state.join(AUTHORITY_KEY)) {
+            Ok(key) => Some(key),
+            Err(VaultError::Missing { .. }) => None,
+            Err(error) => return Err(error.into()),
+        };
+        let mut files = Vec::new();
+        let mut left = BACKUP_MESH_BYTES_MAX;
+        for (path, file) in entries(&state.join(MESH))? {
+            let about = std::fs::symlink_metadata(&path).map_err(|source| io(path.clone(), source))?;
+            // Folders hold tickets, and what is written at this moment has a name that no file keeps.
+            let is_kept = about.is_file() && !path.ends_with(AUTHORITY_KEY) && !file.contains(".new-");
+            let Some(name) = file.parse().ok().filter(|_| is_kept) else { continue };
+            let bytes = std::fs::read(&path).map_err(|source| io(path, source))?;
+            left = left.checked_sub(bytes.len()).ok_or(BackupError::TooMany)?;
+            files.push((name, bytes));
+        }
+        Ok(Self { authority, files })
+    }
+
+    fn restore(&self, state: &Path) -> Result<(), BackupError> {
+        for (name, bytes) in &self.files {
+            write_plain(&state.join(MESH).join(name.as_str()), bytes)?;
+        }
+        let saved = self.authority.as_ref().map(|key| vault::save_authority(&state.join(AUTHORITY_KEY), key));
+        Ok(saved.transpose().map(drop)?)
     }
 }
 

@@ -5,7 +5,8 @@
 //! - [`sign`] and [`seal`]: how a frame is made; [`verify`] and [`prekey`]: how one is opened.
 //! - [`store_key`] and [`vault`]: what lies on disk; [`backup`]: all of it in one file under a passphrase.
 //! - [`certificate`] and [`tls`]: a node's identity as TLS shows it; [`trust`]: whom a mesh's authority vouches for.
-//! - [`ticket`]: how a newcomer proves that it was invited; [`share`]: how a second node comes to hold the authority's key.
+//! - [`ticket`] and [`join`]: how a newcomer proves that it was invited, and what it makes of the answer.
+//! - [`share`]: how a second node comes to hold the authority's key.
 //!
 //! Nothing here has a clock or timers: who calls says what time it is. Nobody outside names a nonce or a cipher;
 //! secrets print nothing, are not serialised, and are wiped when dropped.
@@ -14,6 +15,7 @@ pub mod backup;
 pub mod certificate;
 mod cipher;
 pub mod identity;
+pub mod join;
 mod nonce;
 pub mod prekey;
 pub mod public;

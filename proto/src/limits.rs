@@ -154,6 +154,8 @@ pub const BACKUP_PASSPHRASE_BYTES_MIN: usize = 12;
 pub const BACKUP_PASSPHRASE_BYTES_MAX: usize = 1024;
 /// Longest backup: the keys of `HOSTED_MAX` agents with the longest names, and of a hundred days, with room to spare.
 pub const BACKUP_BYTES_MAX: usize = 16 << 20;
+/// Bytes of what makes a node a member, in a backup.
+pub const BACKUP_MESH_BYTES_MAX: usize = 1 << 20;
 
 // A mesh and its members (`keys`, `mesh`, `daemon`): docs/PROTOCOL.md, section 11.
 

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use keys::store_key::{Credential, StoreKey};
 use keys::vault::{self, VaultError};
-use keys::{AgentKey, NodeKey};
+use keys::{AgentKey, AuthorityKey, NodeKey};
 
 fn folder() -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("a folder");
@@ -22,17 +22,19 @@ fn chmod(path: &Path, mode: u32) {
 fn a_key_that_was_kept_is_the_same_after_a_restart() {
     let folder = folder();
     let (agent, node) = (AgentKey::make().expect("randomness"), NodeKey::make().expect("randomness"));
-    let credential = Credential::make().expect("randomness");
-    let [a, n, c] = ["agent.key", "node.key", "credential"].map(|name| folder.path().join(name));
+    let (credential, authority) = (Credential::make().expect("randomness"), AuthorityKey::make().expect("randomness"));
+    let [a, n, c, m] = ["agent.key", "node.key", "credential", "authority.key"].map(|name| folder.path().join(name));
     vault::save_agent(&a, &agent).expect("kept");
     vault::save_node(&n, &node).expect("kept");
     vault::save_credential(&c, &credential).expect("kept");
-    for path in [&a, &n, &c] {
+    vault::save_authority(&m, &authority).expect("kept");
+    for path in [&a, &n, &c, &m] {
         assert_eq!(fs::metadata(path).expect("there").permissions().mode() & 0o777, 0o600);
     }
-    assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 3, "nothing is left beside them");
+    assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 4, "nothing is left beside them");
     assert_eq!(vault::load_agent(&a).expect("loaded").id(), agent.id());
     assert_eq!(vault::load_node(&n).expect("loaded").id(), node.id());
+    assert_eq!(vault::load_authority(&m).expect("loaded").mesh(), authority.mesh());
     let day = StoreKey::make().expect("randomness").wrap(&credential, 1).expect("wrapped");
     assert!(StoreKey::unwrap(&day, &vault::load_credential(&c).expect("loaded"), 1).is_ok());
 }
@@ -101,6 +103,7 @@ fn a_damaged_cut_or_exchanged_key_is_named_as_such() {
     fs::write(&path, [&good[..], &[0]].concat()).expect("written");
     assert!(matches!(vault::load_node(&path), Err(VaultError::Damaged { .. })));
     assert!(matches!(vault::load_node(&other), Err(VaultError::Damaged { .. })), "an agent's key is no node's");
+    assert!(matches!(vault::load_authority(&other), Err(VaultError::Damaged { .. })), "nor an authority's");
 }
 
 #[test]
@@ -123,8 +126,9 @@ fn printing_a_key_shows_who_it_is_and_nothing_secret() {
     let seed = [0x5a; 32];
     let agent = AgentKey::from_published_seed(&seed);
     let node = NodeKey::from_published_seed(&seed);
-    let credential = Credential::from_bytes(&seed);
-    let shown = format!("{agent:?} {node:?} {credential:?} {:?}", StoreKey::make().expect("randomness"));
+    let (credential, authority) = (Credential::from_bytes(&seed), AuthorityKey::from_published_seed(&seed));
+    let day = StoreKey::make().expect("randomness");
+    let shown = format!("{agent:?} {node:?} {credential:?} {authority:?} {day:?}");
     assert!(shown.contains(&agent.id().short()), "{shown}");
     let secret = [referee::hex::write(seed), format!("{seed:?}"), "90, 90".into(), "ZZZZ".into()];
     assert!(secret.iter().all(|form| !shown.contains(form.as_str())), "{shown}");

@@ -5,18 +5,22 @@
 
 mod admission;
 mod authentication;
+mod backups;
 mod corpora;
 mod entries;
 mod hosts;
 mod identity;
 mod ids;
+mod members;
 mod old_data;
 mod records;
 mod schema;
 mod sealing;
 mod shapes;
+mod share;
 mod sim;
 mod store;
+mod tickets;
 mod tidy;
 mod tls;
 mod vectors;

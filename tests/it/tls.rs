@@ -1,4 +1,4 @@
-//! A node's id is bound to its TLS key on both sides (G14, as far as pins go). Real handshakes, in memory.
+//! A node's id is bound to its TLS key on both sides (G14): here where nodes are pinned. Real handshakes, in memory.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -9,6 +9,8 @@ use keys::tls::{Shown, Trust, dialer, listener};
 use proto::NodeId;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, Connection, ServerConfig, ServerConnection};
+
+mod authority;
 
 struct Host {
     key: Arc<NodeKey>,

@@ -5,6 +5,7 @@
 #![expect(clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test stops at the first fault")]
 
 pub mod agents;
+pub mod certificates;
 pub mod clock;
 pub mod door;
 pub mod fixture;

@@ -128,7 +128,7 @@ pub fn node_record(record: &NodeRecord) -> Value {
         "expiry": record.expiry.to_string(),
     });
     if let Some(certificate) = &record.certificate {
-        fields["certificate"] = json!(hex::write(certificate));
+        fields["chain"] = json!([hex::write(certificate)]);
     }
     fields
 }

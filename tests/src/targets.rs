@@ -2,10 +2,13 @@
 //! `fuzz/` drives them with a fuzzer, `tests/it/corpora.rs` with what fuzzers found before.
 
 use bytes::{Bytes, BytesMut};
+use keys::ticket::{PREFIX, Ticket};
+use keys::{AuthorityCertificate, verify};
 use proto::control::{
     Attach, AttachReply, ControlBody, ErrorBody, NodeAgents, NodeStatus, RawErrorBody, Resolve, ResolveReply,
 };
 use proto::link::{ControlError, ControlMessage};
+use proto::member::{JoinAnswer, JoinAsk, MemberMessage, SignedAsk};
 use proto::record::{AgentRecord, CarriedRecord, NodeRecord, RecordKind, Revocations};
 use proto::{Boundary, Content, ContentType, DoorEvent, Frame, Header, HeaderError, Metadata, limits};
 
@@ -20,11 +23,12 @@ pub use node::node;
 pub type Target = fn(&[u8]);
 
 /// All of them, by the names of their corpora.
-pub const ALL: [(&str, Target); 10] = [
+pub const ALL: [(&str, Target); 11] = [
     ("header", header),
     ("frame", frame),
     ("metadata", metadata),
     ("record", record),
+    ("join", join),
     ("error_body", error_body),
     ("control_body", control_body),
     ("control_stream", control_stream),
@@ -144,6 +148,9 @@ pub fn record(bytes: &[u8]) {
     if let Ok(record) = NodeRecord::read(bytes) {
         assert_eq!(NodeRecord::read(&record.write().expect("it fits")), Ok(record));
     }
+    if let Ok(list) = Revocations::read(bytes) {
+        assert_eq!(Revocations::read(&list.write().expect("it fits")), Ok(list));
+    }
     let Ok(carried) = CarriedRecord::read(Bytes::copy_from_slice(bytes)) else { return };
     assert_eq!(carried.as_bytes(), bytes);
     let signatures = carried.kind() == RecordKind::Agent;
@@ -153,6 +160,36 @@ pub fn record(bytes: &[u8]) {
         RecordKind::Agent => drop(AgentRecord::read(carried.body())),
         RecordKind::Node => drop(NodeRecord::read(carried.body())),
         RecordKind::Revocations => drop(Revocations::read(carried.body())),
+    }
+}
+
+/// A ticket as text; what a newcomer asks and is answered; what members say. What is read can be written again, and then
+/// says the same.
+pub fn join(bytes: &[u8]) {
+    if let Some(ticket) = core::str::from_utf8(bytes).ok().and_then(|text| text.parse::<Ticket>().ok()) {
+        assert_eq!(ticket.to_string().parse(), Ok(ticket));
+    }
+    // The checksum would keep a fuzzer out.
+    let whole = bech32::encode::<bech32::Bech32m>(bech32::Hrp::parse_unchecked(PREFIX), bytes).unwrap_or_default();
+    if let Ok(ticket) = whole.parse::<Ticket>() {
+        assert_eq!(ticket.to_string(), whole);
+    }
+    if let Ok(ask) = JoinAsk::read(bytes) {
+        assert_eq!(JoinAsk::read(&ask.write()), Ok(ask));
+    }
+    if let Ok(signed) = SignedAsk::read(Bytes::copy_from_slice(bytes)) {
+        assert_eq!(signed.as_bytes(), bytes);
+        drop(verify::join_ask(&signed));
+    }
+    if let Ok(answer) = JoinAnswer::read(bytes) {
+        assert_eq!(JoinAnswer::read(&answer.write().expect("it fits")), Ok(answer));
+    }
+    if let Some(message) = MemberMessage::read(bytes) {
+        assert_eq!(MemberMessage::read(&message.write()), Some(message));
+    }
+    if let Ok(about) = keys::certificate::read(bytes) {
+        assert!(bytes.len() <= limits::CERTIFICATE_BYTES_MAX && !about.name.as_str().is_empty());
+        drop(AuthorityCertificate::read(bytes.to_vec().into()));
     }
 }
 

@@ -1,14 +1,14 @@
-//! What a backup holds, as bytes: the node's seed and the credential, its name, its agents, the keys of the days. It
-//! is sealed before it reaches a disk and authenticated before it is read.
+//! What a backup holds, as bytes: the node's seed and the credential, its name, its agents, the keys of the days, and what
+//! makes it a member of a mesh. It is sealed before it reaches a disk and authenticated before it is read.
 
 use bytes::{Buf, BufMut};
 use proto::Name;
 use zeroize::Zeroizing;
 
-use super::{KeptAgent, Keyring};
+use super::{KeptAgent, Keyring, Mesh};
 use crate::identity::KeyPair;
 use crate::store_key::Credential;
-use crate::{AgentKey, NodeKey};
+use crate::{AgentKey, AuthorityKey, NodeKey};
 
 type Seed = Zeroizing<[u8; 32]>;
 
@@ -17,7 +17,8 @@ pub(super) fn write(keyring: &Keyring) -> Zeroizing<Vec<u8>> {
     let agents = keyring.agents.iter().map(|agent| 4 + text_bytes(&agent.name) + 32);
     let days = keyring.days.iter().map(|(_, wrapped)| 8 + 2 + wrapped.len());
     let name = keyring.name.as_ref().map_or(1, text_bytes);
-    let length = 64 + name + 4 + agents.sum::<usize>() + 4 + days.sum::<usize>();
+    let mesh = keyring.mesh.files.iter().map(|(name, bytes)| text_bytes(name) + 4 + bytes.len());
+    let length = 64 + name + 4 + agents.sum::<usize>() + 4 + days.sum::<usize>() + 33 + 4 + mesh.sum::<usize>();
     let mut out = Zeroizing::new(Vec::with_capacity(length));
     out.put_slice(&*keyring.node.pair().seed());
     out.put_slice(keyring.credential.secret());
@@ -34,11 +35,25 @@ pub(super) fn write(keyring: &Keyring) -> Zeroizing<Vec<u8>> {
         out.put_u16(u16::try_from(wrapped.len()).unwrap_or(u16::MAX));
         out.put_slice(wrapped);
     }
+    write_mesh(&mut out, &keyring.mesh);
     out
 }
 
-/// Nothing if it is laid out in another way.
-pub(super) fn read(mut bytes: &[u8]) -> Option<Keyring> {
+fn write_mesh(out: &mut Vec<u8>, mesh: &Mesh) {
+    out.put_u8(mesh.authority.is_some().into());
+    if let Some(authority) = &mesh.authority {
+        out.put_slice(&*authority.0.seed());
+    }
+    out.put_u32(count(mesh.files.len()));
+    for (name, bytes) in &mesh.files {
+        put_text(out, name.as_str());
+        out.put_u32(count(bytes.len()));
+        out.put_slice(bytes);
+    }
+}
+
+/// Nothing if it is laid out in another way. The first version ends before the mesh.
+pub(super) fn read(mut bytes: &[u8], has_mesh: bool) -> Option<Keyring> {
     let bytes = &mut bytes;
     let node = NodeKey::from_pair(KeyPair::from_seed(&*seed(bytes)?));
     let credential = Credential::from_bytes(&*seed(bytes)?);
@@ -58,7 +73,23 @@ pub(super) fn read(mut bytes: &[u8]) -> Option<Keyring> {
         let length = bytes.try_get_u16().ok()?;
         days.push((day, take(bytes, length.into())?.to_vec()));
     }
-    bytes.is_empty().then_some(Keyring { node, credential, name, agents, days })
+    let mesh = if has_mesh { read_mesh(bytes)? } else { Mesh::default() };
+    bytes.is_empty().then_some(Keyring { node, credential, name, agents, days, mesh })
+}
+
+fn read_mesh(bytes: &mut &[u8]) -> Option<Mesh> {
+    let authority = match bytes.try_get_u8().ok()? {
+        0 => None,
+        1 => Some(AuthorityKey(KeyPair::from_seed(&*seed(bytes)?))),
+        _ => return None,
+    };
+    let mut files = Vec::new();
+    for _ in 0..bytes.try_get_u32().ok()? {
+        let name = text(bytes)?.parse().ok()?;
+        let length = usize::try_from(bytes.try_get_u32().ok()?).ok()?;
+        files.push((name, take(bytes, length)?.to_vec()));
+    }
+    Some(Mesh { authority, files })
 }
 
 /// Names are short, and there are fewer agents than numbers.

@@ -16,6 +16,10 @@ fn keyring() -> Keyring {
         name: Some("alpha".parse().expect("a name")),
         agents: vec![agent(1000, "reader", 4), agent(0, "writer", 5)],
         days: vec![(20_000, wrapped.to_vec())],
+        mesh: Mesh {
+            authority: Some(AuthorityKey::from_published_seed(&[6; 32])),
+            files: vec![("node.crt".parse().expect("a name"), vec![0x30; 300])],
+        },
     }
 }
 

@@ -1,10 +1,10 @@
-//! Records of agents and nodes, signed by whom they should be and by whom they should not.
+//! Records of agents and nodes and lists of revocations, signed by whom they should be and by whom they should not.
 
 use bytes::Bytes;
 use keys::sign::Context;
-use keys::{AgentKey, NodeKey, sign};
-use proto::Refusal;
-use proto::record::{AgentRecord, NodeRecord};
+use keys::{AgentKey, AuthorityKey, NodeKey, sign};
+use proto::record::{AgentRecord, NodeRecord, Revocations};
+use proto::{AgentId, NodeId, Refusal};
 use referee::{forge, hex};
 use serde_json::{Value, json};
 
@@ -13,6 +13,7 @@ use crate::frames::NOW;
 
 const AGENT: [u8; 32] = [1; 32];
 const NODE: [u8; 32] = [9; 32];
+const AUTHORITY: [u8; 32] = [10; 32];
 
 fn agent_record() -> AgentRecord {
     AgentRecord {
@@ -43,10 +44,27 @@ fn node_record() -> NodeRecord {
 fn case(record: &[u8]) -> Value {
     let host = NodeKey::from_published_seed(&NODE);
     let mut case = json!({ "record": hex::write(record) });
-    if record.first() == Some(&1) {
-        case["host_public"] = json!(hex::write(host.public().as_bytes()));
+    match record.first() {
+        Some(1) => case["host_public"] = json!(hex::write(host.public().as_bytes())),
+        Some(3) => case["authority_public"] = json!(hex::write(authority().public().as_bytes())),
+        _ => {}
     }
     case
+}
+
+fn authority() -> AuthorityKey {
+    AuthorityKey::from_published_seed(&AUTHORITY)
+}
+
+fn list(nodes: &[[u8; 32]]) -> Revocations {
+    let nodes = nodes.iter().map(|id| NodeId::new(AgentId::new(*id))).collect();
+    Revocations { mesh: authority().mesh(), epoch: 7, nodes }
+}
+
+/// Signs any body as a list of revocations.
+fn as_list(body: &[u8]) -> Vec<u8> {
+    let signature = forge::sign(&AUTHORITY, &[Context::Revocation.as_bytes(), body].concat());
+    [&[3][..], &u16::try_from(body.len()).unwrap().to_be_bytes(), body, &signature].concat()
 }
 
 /// Signs any body as an agent's record.
@@ -116,6 +134,8 @@ pub(crate) fn write() {
     layout(&mut cases, &good, &good_node);
     signatures(&mut cases, &good, &good_node);
     fields(&mut cases);
+    certificates(&mut cases);
+    revocations(&mut cases);
     cases.write("Records as they are passed on.");
 }
 
@@ -250,4 +270,68 @@ fn fields(cases: &mut Cases) {
     let small = [&[0xc4, 32][..], &forge::small_order_points()[1]].concat();
     cases.refuse("an agent's key of small order", Refusal::Key, case(&as_agent(&set(&agent, 1, &small))));
     cases.refuse("a node's key of small order", Refusal::Key, case(&as_node(&set(&node, 1, &small))));
+}
+
+fn certificates(cases: &mut Cases) {
+    let node = entries(node_record().write().unwrap().as_ref());
+    let with = |chain: &[u8]| {
+        let mut all = node.clone();
+        all.push((8, chain.to_vec()));
+        all.sort();
+        case(&as_node(&body_of(&all)))
+    };
+    let certificate = |bytes: u16| [&[0xc5][..], &bytes.to_be_bytes(), &vec![0x30; bytes.into()]].concat();
+    cases.take("a node with a certificate", with(&[&[0x91][..], &certificate(400)].concat()));
+    cases.take("a node with the longest certificate", with(&[&[0x91][..], &certificate(2048)].concat()));
+    for (name, chain) in [
+        ("a certificate of 2,049 bytes", [&[0x91][..], &certificate(2049)].concat()),
+        ("a node with two certificates", [&[0x92][..], &certificate(300), &certificate(300)].concat()),
+        ("a node with an empty chain", vec![0x90]),
+        ("a node with a certificate that is no chain", certificate(300)),
+    ] {
+        cases.refuse(name, Refusal::RecordValue, with(&chain));
+    }
+}
+
+fn revocations(cases: &mut Cases) {
+    let two = list(&[[1; 32], [2; 32]]);
+    let good = sign::revocations(&authority(), &two).unwrap().as_bytes().clone();
+    cases.take("a list of revocations", case(&good));
+    let nobody = sign::revocations(&authority(), &list(&[])).unwrap();
+    cases.take("a list of nobody", case(nobody.as_bytes()));
+    let body = two.write().unwrap();
+    let mut other = case(&good);
+    other["authority_public"] = json!(hex::write(NodeKey::from_published_seed(&NODE).public().as_bytes()));
+    cases.refuse("a list of another mesh", Refusal::WrongKey, other);
+    let mut changed = good.to_vec();
+    *changed.last_mut().unwrap() ^= 1;
+    cases.refuse("a list whose signature was changed", Refusal::RecordSignature, case(&changed));
+    let wrong = forge::sign(&AUTHORITY, &[Context::NodeRecord.as_bytes(), &body].concat());
+    let wrong = [&good[..good.len() - 64], &wrong].concat();
+    cases.refuse("a list signed behind another context", Refusal::RecordSignature, case(&wrong));
+    let longer = as_list(&[&body[..], &[0xc0]].concat());
+    cases.refuse("a list with bytes after the map", Refusal::RecordForm, case(&longer));
+    let fields = |mesh: &[u8], nodes: &[u8]| case(&as_list(&[b"\x83\x01", mesh, b"\x02\x07\x03", nodes].concat()));
+    let id = |first: u16| [&[0xc4, 32][..], &first.to_be_bytes(), &[0; 30]].concat();
+    let mesh = [&[0xc4, 32][..], &authority().mesh()].concat();
+    let many = |count: u16| {
+        let nodes: Vec<u8> = (0..count).flat_map(id).collect();
+        [&[0xdc][..], &count.to_be_bytes(), &nodes].concat()
+    };
+    cases.take("a list of 900", fields(&mesh, &many(900)));
+    for (name, mesh, nodes) in [
+        ("a list of 901", &mesh, many(901)),
+        ("a list not in order", &mesh, [&[0x92][..], &id(2), &id(1)].concat()),
+        ("a list that names one twice", &mesh, [&[0x92][..], &id(1), &id(1)].concat()),
+        ("a list that names 31 bytes", &mesh, [&[0x91, 0xc4, 31][..], &[0; 31]].concat()),
+        ("a list of no array", &mesh, id(1)),
+        ("a list of a mesh of 31 bytes", &[&[0xc4, 31][..], &[0; 31]].concat(), vec![0x90]),
+    ] {
+        cases.refuse(name, Refusal::RecordValue, fields(mesh, &nodes));
+    }
+    for key in 1..=3_u8 {
+        let left: Vec<_> =
+            [(1, mesh.clone()), (2, vec![7]), (3, vec![0x90])].into_iter().filter(|(k, _)| *k != key).collect();
+        cases.refuse(format!("a list without field {key}"), Refusal::RecordValue, case(&as_list(&body_of(&left))));
+    }
 }
