@@ -10,7 +10,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from aicp_wire import bodies, error_body, frames, ids, points, presence, records, sealing, shapes, signatures
+from aicp_wire import (
+    bodies,
+    certificates,
+    error_body,
+    frames,
+    ids,
+    points,
+    presence,
+    records,
+    sealing,
+    shapes,
+    signatures,
+)
 from aicp_wire.header import Header, judge, read_header, shape_outcome
 from aicp_wire.refusal import Refused
 
@@ -120,8 +132,15 @@ def read_error(case: Case) -> Case:
 
 
 def read_record(case: Case) -> Case:
+    data = unhex(case, "record")
+    if data[:1] == bytes([records.REVOCATIONS]) and "authority_public" in case:
+        fields = records.read_revocations(data, unhex(case, "authority_public"))
+        return {"kind": "revocations", "fields": fields}
+    if "authority" in case:
+        member = certificates.read_member(data, unhex(case, "authority"))
+        return {"kind": "node", "fields": member.described()}
     host = unhex(case, "host_public") if "host_public" in case else None
-    record = records.read_record(unhex(case, "record"), host)
+    record = records.read_record(data, host)
     must_equal("host_public stands", record.kind == records.AGENT, host is not None)
     return {"kind": records.KINDS[record.kind], "fields": record.described()}
 
@@ -179,7 +198,7 @@ FILES: dict[str, File] = {
     "frames.json": _file(read_frame, "frame source_public", "prekey_secret prekey_not_after now"),
     "metadata.json": _file(read_metadata, "plain header door"),
     "errors.json": _file(read_error, "content_type body"),
-    "records.json": _file(read_record, "record", "host_public"),
+    "records.json": _file(read_record, "record", "host_public authority_public authority"),
     "signatures.json": _file(read_signature, "public context message signature"),
     "local/frames.json": _file(read_door_frame, "frame door"),
     "local/bodies.json": _file(read_door_body, "message content_type body"),

@@ -251,6 +251,9 @@ class ForeignPeer:
                 if known is None or known.values[9] < record.values[9]:
                     self.nodes[record.id] = record
                 return
+            if kind == records.REVOCATIONS:
+                self.fault(link, "a list of revocations where nodes are pinned")
+                return
             host = self.nodes.get(records.parse_body(kind, body)[7])
             if host is None:
                 self.fault(link, "an agent's record before its host's")

@@ -78,6 +78,11 @@ fn the_bounds_on_the_page_are_those_of_the_code() {
         ("a prekey's life", format!("{} h", l::PREKEY_LIFE_MAX / l::HOUR)),
         ("a prekey's life", format!("{} min", l::PREKEY_ERASURE_DELAY / l::SECOND / 60)),
         ("record body", thousands(l::RECORD_BYTES_MAX)),
+        ("a node's certificate", thousands(l::CERTIFICATE_BYTES_MAX)),
+        ("a node's certificate", format!("{} days", l::CERTIFICATE_LIFE / l::HOUR / 24)),
+        ("nodes in a list of revocations", l::REVOKED_MAX.to_string()),
+        ("what a newcomer asks, what it is answered", thousands(l::JOIN_ASK_BYTES_MAX)),
+        ("what a newcomer asks, what it is answered", thousands(l::JOIN_ANSWER_BYTES_MAX)),
         ("a message's life", format!("{} h", l::MESSAGE_LIFE_MAX / l::HOUR)),
     ] {
         let row = limits

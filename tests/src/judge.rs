@@ -1,9 +1,11 @@
 //! One case of each file of vectors: what our code makes of it, in the words of the case itself.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use keys::prekey::PrekeyPublic;
 use keys::sign::Context;
-use keys::{Prekeys, PublicKey, verify};
+use keys::{AuthorityCertificate, AuthorityTrust, Prekeys, PublicKey, verify};
 use proto::control::{Attach, AttachReply, ControlBody, ErrorBody, Resolve, ResolveReply};
 use proto::record::{CarriedRecord, RecordKind};
 use proto::{Boundary, Content, ContentType, DoorEvent, Frame, Header, HeaderError, Protection, Refusal, Shape};
@@ -221,7 +223,13 @@ fn record(case: &Value) -> Outcome {
             Ok(json!({ "kind": "agent", "fields": show::agent_record(&attested.record) }))
         }
         RecordKind::Node => {
-            let attested = verify::node_record(carried)?.into_inner();
+            let attested = match case.get("authority") {
+                Some(_) => {
+                    let authority = AuthorityCertificate::read(octets(case, "authority").to_vec().into())?;
+                    verify::member_record(carried, &AuthorityTrust::new(Arc::new(authority)))?.into_inner()
+                }
+                None => verify::node_record(carried)?.into_inner(),
+            };
             Ok(json!({ "kind": "node", "fields": show::node_record(&attested.record) }))
         }
         RecordKind::Revocations => {

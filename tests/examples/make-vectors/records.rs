@@ -2,9 +2,10 @@
 
 use bytes::Bytes;
 use keys::sign::Context;
-use keys::{AgentKey, AuthorityKey, NodeKey, sign};
+use keys::{AgentKey, AuthorityCertificate, AuthorityKey, NodeKey, certificate, sign};
 use proto::record::{AgentRecord, NodeRecord, Revocations};
 use proto::{AgentId, NodeId, Refusal};
+use referee::certificates::{Forged, Purpose};
 use referee::{forge, hex};
 use serde_json::{Value, json};
 
@@ -44,12 +45,14 @@ fn node_record() -> NodeRecord {
 fn case(record: &[u8]) -> Value {
     let host = NodeKey::from_published_seed(&NODE);
     let mut case = json!({ "record": hex::write(record) });
-    match record.first() {
-        Some(1) => case["host_public"] = json!(hex::write(host.public().as_bytes())),
-        Some(3) => case["authority_public"] = json!(hex::write(authority().public().as_bytes())),
-        _ => {}
+    if record.first() == Some(&1) {
+        case["host_public"] = json!(hex::write(host.public().as_bytes()));
     }
     case
+}
+
+fn list_case(list: &[u8]) -> Value {
+    json!({ "record": hex::write(list), "authority_public": hex::write(authority().public().as_bytes()) })
 }
 
 fn authority() -> AuthorityKey {
@@ -135,6 +138,7 @@ pub(crate) fn write() {
     signatures(&mut cases, &good, &good_node);
     fields(&mut cases);
     certificates(&mut cases);
+    members(&mut cases);
     revocations(&mut cases);
     cases.write("Records as they are passed on.");
 }
@@ -143,6 +147,7 @@ fn layout(cases: &mut Cases, agent: &[u8], node: &[u8]) {
     let mut refuse = |name: &str, record: &[u8]| cases.refuse(name, Refusal::RecordForm, case(record));
     refuse("nothing", b"");
     refuse("another kind", &[&[3], &agent[1..]].concat());
+    refuse("a kind that nobody knows", &[&[4], &agent[1..]].concat());
     refuse("a byte missing", &agent[..agent.len() - 1]);
     refuse("a byte too many", &[node, &[0]].concat());
     refuse("an agent as a node", &[&[2], &agent[1..]].concat());
@@ -293,25 +298,64 @@ fn certificates(cases: &mut Cases) {
     }
 }
 
+/// Records whose certificates are judged too.
+fn members(cases: &mut Cases) {
+    let (node, other) = (NodeKey::from_published_seed(&NODE), NodeKey::from_published_seed(&[8; 32]));
+    let mesh = AuthorityCertificate::make(&authority(), &"lab".parse().unwrap(), NOW).unwrap();
+    let with = |record: NodeRecord, certificate: Option<Vec<u8>>| {
+        let record = NodeRecord { certificate: certificate.map(Into::into), ..record };
+        let mut case = case(sign::node_record(&node, &record).unwrap().as_bytes());
+        case["authority"] = json!(hex::write(mesh.der()));
+        case
+    };
+    let right = Forged::right(AUTHORITY, "lab", *node.public().as_bytes(), NOW);
+    let right = Forged { name: "alpha", other_names: vec!["alpha"], ..right };
+    let good = NodeRecord { expiry: NOW, ..node_record() };
+    let made = certificate::of_node(&authority(), &mesh, node.public(), &good.name, NOW).unwrap().to_vec();
+    cases.take("a member", with(node_record(), Some(made)));
+    cases.take("a member until the last second of its certificate", with(good.clone(), Some(right.der())));
+    let other_key = *other.public().as_bytes();
+    let by_itself = certificate::self_signed(&node, &good.name).unwrap().to_vec();
+    for (name, certificate) in [
+        ("a member without a certificate", None),
+        ("a member with a certificate by itself", Some(by_itself)),
+        ("a member of another mesh", Some(Forged { issuer_seed: [11; 32], ..right.clone() }.der())),
+        ("a member with another's certificate", Some(Forged { public_key: other_key, ..right.clone() }.der())),
+        (
+            "a member under another name",
+            Some(Forged { name: "beta", other_names: vec!["beta"], ..right.clone() }.der()),
+        ),
+        ("a member with two names", Some(Forged { other_names: vec!["beta"], ..right.clone() }.der())),
+        ("a member that may only listen", Some(Forged { uses: vec![Purpose::ServerAuth], ..right.clone() }.der())),
+        ("a member that may only dial", Some(Forged { uses: vec![Purpose::ClientAuth], ..right.clone() }.der())),
+        ("a member that may sign for others", Some(Forged { is_authority: true, ..right.clone() }.der())),
+        ("a member with a broken certificate", Some(vec![0x30; 300])),
+    ] {
+        cases.refuse(name, Refusal::Certificate, with(good.clone(), certificate));
+    }
+    let longer = NodeRecord { expiry: right.not_after * 1_000_000_000 + 1, ..good };
+    cases.refuse("a member for longer than its certificate", Refusal::Certificate, with(longer, Some(right.der())));
+}
+
 fn revocations(cases: &mut Cases) {
     let two = list(&[[1; 32], [2; 32]]);
     let good = sign::revocations(&authority(), &two).unwrap().as_bytes().clone();
-    cases.take("a list of revocations", case(&good));
+    cases.take("a list of revocations", list_case(&good));
     let nobody = sign::revocations(&authority(), &list(&[])).unwrap();
-    cases.take("a list of nobody", case(nobody.as_bytes()));
+    cases.take("a list of nobody", list_case(nobody.as_bytes()));
     let body = two.write().unwrap();
-    let mut other = case(&good);
+    let mut other = list_case(&good);
     other["authority_public"] = json!(hex::write(NodeKey::from_published_seed(&NODE).public().as_bytes()));
     cases.refuse("a list of another mesh", Refusal::WrongKey, other);
     let mut changed = good.to_vec();
     *changed.last_mut().unwrap() ^= 1;
-    cases.refuse("a list whose signature was changed", Refusal::RecordSignature, case(&changed));
+    cases.refuse("a list whose signature was changed", Refusal::RecordSignature, list_case(&changed));
     let wrong = forge::sign(&AUTHORITY, &[Context::NodeRecord.as_bytes(), &body].concat());
     let wrong = [&good[..good.len() - 64], &wrong].concat();
-    cases.refuse("a list signed behind another context", Refusal::RecordSignature, case(&wrong));
+    cases.refuse("a list signed behind another context", Refusal::RecordSignature, list_case(&wrong));
     let longer = as_list(&[&body[..], &[0xc0]].concat());
-    cases.refuse("a list with bytes after the map", Refusal::RecordForm, case(&longer));
-    let fields = |mesh: &[u8], nodes: &[u8]| case(&as_list(&[b"\x83\x01", mesh, b"\x02\x07\x03", nodes].concat()));
+    cases.refuse("a list with bytes after the map", Refusal::RecordForm, list_case(&longer));
+    let fields = |mesh: &[u8], nodes: &[u8]| list_case(&as_list(&[b"\x83\x01", mesh, b"\x02\x07\x03", nodes].concat()));
     let id = |first: u16| [&[0xc4, 32][..], &first.to_be_bytes(), &[0; 30]].concat();
     let mesh = [&[0xc4, 32][..], &authority().mesh()].concat();
     let many = |count: u16| {
@@ -332,6 +376,6 @@ fn revocations(cases: &mut Cases) {
     for key in 1..=3_u8 {
         let left: Vec<_> =
             [(1, mesh.clone()), (2, vec![7]), (3, vec![0x90])].into_iter().filter(|(k, _)| *k != key).collect();
-        cases.refuse(format!("a list without field {key}"), Refusal::RecordValue, case(&as_list(&body_of(&left))));
+        cases.refuse(format!("a list without field {key}"), Refusal::RecordValue, list_case(&as_list(&body_of(&left))));
     }
 }

@@ -1,4 +1,4 @@
-"""Section 9: records of agents and nodes."""
+"""Section 9: records of agents and nodes, and lists of revocations."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from .metadata import encode_metadata
 from .refusal import Refused, require
 from .strict_msgpack import Item, Malformed, walk_map
 
-AGENT, NODE = 1, 2
-KINDS = {AGENT: "agent", NODE: "node"}
+AGENT, NODE, REVOCATIONS = 1, 2, 3
+KINDS = {AGENT: "agent", NODE: "node", REVOCATIONS: "revocations"}
 BODY_MOST = 32_768
 CHAIN_MOST = 16_384
 
@@ -32,7 +32,10 @@ FIELDS = {
 }
 
 MUST = {AGENT: {1, 2, 3, 4, 7, 9, 10}, NODE: {1, 2, 9, 10, 11, 12}}
-MAY = {AGENT: {5, 6, 8}, NODE: set[int]()}
+MAY = {AGENT: {5, 6, 8}, NODE: {8}}
+CERTIFICATE_MOST = 2048
+REVOKED_MOST = 900
+LIST_FIELDS = {1: "mesh", 2: "epoch", 3: "nodes"}
 
 
 @dataclass
@@ -104,16 +107,49 @@ def parse_body(kind: int, body: bytes) -> dict[int, Any]:
     for key, _ in pairs:
         require(key.is_uint(0, 127) and key.value > last, "record-form", "keys or their order")
         last = key.value
+    if kind == REVOCATIONS:
+        return _parse_list(pairs)
     values: dict[int, Any] = {}
     for key, item in pairs:
         if key.value not in FIELDS:
             continue
         require(key.value in MUST[kind] | MAY[kind], "record-value", f"key {key.value} must not stand")
         require(value_fits(key.value, item), "record-value", f"key {key.value}")
+        if kind == NODE and key.value == 8:
+            require([len(e.value) <= CERTIFICATE_MOST for e in item.value] == [True], "record-value", "key 8")
         values[key.value] = [e.value for e in item.value] if item.kind == "array" else item.value
     require(MUST[kind] <= values.keys(), "record-value", "a field is missing")
     require((5 in values) == (6 in values), "record-value", "5 and 6 stand together")
     return values
+
+
+def _parse_list(pairs: list[tuple[Item, Item]]) -> dict[int, Any]:
+    values: dict[int, Any] = {}
+    for key, item in pairs:
+        if key.value == 1:
+            require(item.is_bin(32), "record-value", "the mesh id")
+        elif key.value == 2:
+            require(item.is_uint(), "record-value", "the epoch")
+        elif key.value == 3:
+            whole = item.kind == "array" and len(item.value) <= REVOKED_MOST and all(e.is_bin(32) for e in item.value)
+            require(whole, "record-value", "the nodes")
+            ids = [e.value for e in item.value]
+            require(all(low < high for low, high in zip(ids, ids[1:])), "record-value", "their order")
+        if key.value in LIST_FIELDS:
+            values[key.value] = [e.value for e in item.value] if item.kind == "array" else item.value
+    require(values.keys() == LIST_FIELDS.keys(), "record-value", "a field is missing")
+    return values
+
+
+def read_revocations(data: bytes, authority_public: bytes) -> dict[str, Any]:
+    """A list, judged by the authority's key, as the vectors write it."""
+    kind, body, signature = split(data)
+    require(kind == REVOCATIONS, "record-form", "kind")
+    values = parse_body(kind, body)
+    points.admit(authority_public)
+    require(values[1] == signatures.agent_id(authority_public), "wrong-key", "another mesh")
+    _verify(authority_public, signatures.REVOCATION + body, signature, "record-signature")
+    return {"mesh": values[1].hex(), "epoch": str(values[2]), "nodes": [entry.hex() for entry in values[3]]}
 
 
 def read_record(data: bytes, host_public: bytes | None = None) -> Record:

@@ -39,6 +39,7 @@ CODES: dict[str, int | None] = {
     "record-value": 4010,
     "record-signature": 4002,
     "countersignature": 4002,
+    "certificate": 4002,
     # named by this package only
     "id-text": 4010,
     "stale": 4005,

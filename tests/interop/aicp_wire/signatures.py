@@ -13,8 +13,9 @@ from .refusal import Refused, require
 AGENT_RECORD = b"AICP/1 agent record\0"
 HOSTING = b"AICP/1 hosting\0"
 NODE_RECORD = b"AICP/1 node record\0"
-RESERVED = (b"AICP/1 revocation\0", b"AICP/1 enrol\0", b"AICP/1 successor\0")
-CONTEXTS = (AGENT_RECORD, HOSTING, NODE_RECORD, *RESERVED)
+REVOCATION = b"AICP/1 revocation\0"
+JOINING = (b"AICP/1 enrol\0", b"AICP/1 joiner\0", b"AICP/1 successor\0")
+CONTEXTS = (AGENT_RECORD, HOSTING, NODE_RECORD, REVOCATION, *JOINING)
 
 
 def agent_id(public: bytes) -> bytes:
