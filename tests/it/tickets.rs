@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use keys::join::JoinFault;
+use keys::sign::Context;
 use keys::ticket::{Ticket, TicketError};
 use keys::trust::CertificateFault;
 use keys::{AuthorityCertificate, AuthorityKey, AuthorityTrust, NodeKey, certificate, sign, verify};
@@ -188,6 +189,17 @@ fn nobody_asks_with_a_ticket_or_for_a_key_that_is_not_theirs() {
     assert_eq!(verify::join_ask(&forged).err(), Some(Refusal::RecordSignature));
     let swapped = SignedAsk::assemble(signed.body(), by_node, by_ticket).expect("its layout");
     assert_eq!(verify::join_ask(&swapped).err(), Some(Refusal::RecordSignature));
+}
+
+#[test]
+fn who_has_seen_a_tickets_public_key_cannot_ask_with_it() {
+    let (ticket, seed) = (ticket(&[]).key(), [0x45; 32]);
+    let node = NodeKey::from_published_seed(&seed);
+    let body = ask(&ticket, &node).write();
+    let by_ticket = referee::forge::sign(&seed, &[Context::Enrol.as_bytes(), &body].concat());
+    let by_node = referee::forge::sign(&seed, &[Context::Joiner.as_bytes(), &body, &by_ticket].concat());
+    let forged = SignedAsk::assemble(&body, &by_ticket, &by_node).expect("its layout");
+    assert_eq!(verify::join_ask(&forged).err(), Some(Refusal::RecordSignature));
 }
 
 /// A mesh, its inviter, a newcomer and the ticket between them.
