@@ -98,8 +98,8 @@ fn a_reload_is_told_with_its_time_and_ends_when_the_new_configuration_counts() {
     let manager = Manager::of(&mut host, folder.path());
     host.start();
     manager.hears("READY=1", SOON).expect("it is ready");
-    host.configure_also("[metrics]\nlisten = \"127.0.0.1:0\"\n");
-    assert!(!host.log().contains("metrics and health are told"));
+    host.configure_also("[limits]\ndeliveries = 7\n");
+    assert!(!host.log().contains("limits.deliveries"));
     let process = host.process().expect("it runs");
     referee::hosts::signal_process(process, "HUP");
     let told = manager.hears("RELOADING=1", SOON).expect("it says that it reads its configuration anew");
@@ -111,7 +111,7 @@ fn a_reload_is_told_with_its_time_and_ends_when_the_new_configuration_counts() {
     // Which is told in hundredths.
     assert!(seconds <= uptime + 0.1 && seconds > uptime - 60.0, "{seconds} s, and now it is {uptime} s");
     manager.hears("READY=1", SOON).expect("it is ready again");
-    assert!(host.log().contains("metrics and health are told"), "the new configuration does not count");
+    assert!(host.log().contains("limits.deliveries"), "the new configuration does not count");
     assert_eq!(host.process(), Some(process));
     assert!(host.ctl(&["status"]).status.success(), "it answers");
     assert_eq!(host.stop().code(), Some(0));
