@@ -83,9 +83,9 @@ pub(crate) fn warm_up(shown: &Shown, us: NodeId) -> Result<(), rustls::Error> {
 /// The UDP socket with buffers as large as the system lets us have, and the endpoint over it.
 pub(crate) fn endpoint(address: SocketAddr, server: Option<ServerConfig>) -> Result<quinn::Endpoint, StartError> {
     let opened = udp_socket(address).and_then(|socket| endpoint_on(socket, server));
-    opened.map_err(|source| match source.kind() {
-        io::ErrorKind::AddrInUse => StartError::PortInUse { address },
-        _ => StartError::Listen { address, source },
+    opened.map_err(|source| {
+        let is_taken = source.kind() == io::ErrorKind::AddrInUse;
+        if is_taken { StartError::PortInUse { address } } else { StartError::Listen { address, source } }
     })
 }
 
