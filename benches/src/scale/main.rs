@@ -1,7 +1,8 @@
 //! What many cost: agents, messages that wait, records in the journal.
 //! `cargo build --release -p aicp-benches -p aicp-daemon --bins && target/release/bench-scale [folder] [part]`, where the
 //! part is `crowd`, `load`, `written` or `recovery`, and all of them if none is named. The folder decides which disk is
-//! measured.
+//! measured. A part `loss` loses packets and so needs a network of its own: `unshare --net target/release/bench-scale
+//! [folder] loss`, as root.
 
 #![expect(
     clippy::print_stdout,
@@ -19,6 +20,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 mod crowd;
 mod load;
+mod loss;
 mod recovery;
 mod written;
 
@@ -45,9 +47,10 @@ async fn run(part: &str, folder: &Path) {
     match part {
         "crowd" => crowd::run(folder).await,
         "load" => load::run(folder).await,
+        "loss" => loss::run(folder).await,
         "written" => written::run(folder).await,
         "recovery" => recovery::run(folder).await,
-        _ => panic!("no part is called {part}: {PARTS:?}"),
+        _ => panic!("no part is called {part}: {PARTS:?} or loss"),
     }
 }
 
