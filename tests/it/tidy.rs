@@ -206,8 +206,8 @@ fn every_file_says_what_it_is_and_is_short_enough_to_read() {
     for path in sources() {
         let text = read(&path);
         let lines = text.lines().count();
-        assert!(lines <= LINES_MAX, "{} has {lines} lines", path.display());
         let is_generated = text.contains("@generated");
+        assert!(is_generated || lines <= LINES_MAX, "{} has {lines} lines", path.display());
         assert!(is_generated || text.starts_with("//!"), "{} does not begin by saying what it is", path.display());
     }
 }
