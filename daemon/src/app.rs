@@ -281,7 +281,9 @@ fn options(
     };
     let addresses = addresses(&config.mesh, listens_on);
     let (hops, bounds, rules) = (config.mesh.hops, bounds(&config.limits), mesh::Rules::default());
-    Options { node, addresses, peers: peers.collect(), agents, hops, bounds, rules }
+    let trust = mesh::Trust::Pinned(peers.collect());
+    let blocked = std::collections::BTreeSet::new();
+    Options { node, addresses, trust, blocked, agents, hops, bounds, rules }
 }
 
 /// How much may wait where. What the doors may be reading is not the operator's to say: their buffers have that size.

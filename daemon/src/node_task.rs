@@ -215,6 +215,8 @@ impl NodeTask {
                     self.shared.own_record.send_replace(Some(known.carried.clone()));
                 }
             }
+            // Taken up with enrolment.
+            Effect::ForgetNode(_) | Effect::KeepRevoked(_) | Effect::Renew => {}
             Effect::Report(event) => self.report(&event),
             Effect::Stopped => self.work.has_stopped = true,
         }

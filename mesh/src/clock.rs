@@ -84,6 +84,7 @@ impl Node {
             }
             self.clock_jumped(step);
             self.renew_prekeys(is_back, step);
+            self.time_has_moved(step);
         }
     }
 
@@ -190,5 +191,6 @@ impl Node {
             self.timers.set(now.when(keep_until), Why::MarkEnds(pair));
         }
         self.rearm_dead_end(step);
+        self.arm_ends(step);
     }
 }

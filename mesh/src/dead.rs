@@ -182,6 +182,9 @@ impl Node {
         bytes: usize,
         step: &mut Step<'_>,
     ) -> Result<(), Requeue> {
+        if self.members.mesh.is_some() && !self.is_addressable(letter.destination) {
+            return Err(Requeue::Nothing);
+        }
         if self.outbox.place(pair, letter.id).is_some() {
             return Err(Requeue::There);
         }
@@ -209,6 +212,9 @@ impl Node {
         bytes: usize,
         step: &mut Step<'_>,
     ) -> Result<(), Requeue> {
+        if self.members.is_revoked(received.source_node) {
+            return Err(Requeue::Nothing);
+        }
         if self.mailboxes.holds(pair, received.letter.id) {
             return Err(Requeue::There);
         }

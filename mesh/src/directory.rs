@@ -3,9 +3,10 @@
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
 
 use proto::entry::{Entry, EntryNumber};
-use proto::limits::{DIRECTORY_MAX, DIRECTORY_PEER_BYTES};
+use proto::limits::{DIRECTORY_MAX, DIRECTORY_PEER_BYTES, DIRECTORY_PEER_MAX};
 use proto::record::{AgentRecord, Known, NodeRecord};
 use proto::{AgentId, Name, NodeId, Verified};
 
@@ -32,6 +33,8 @@ pub(crate) struct Directory {
     names: BTreeMap<Name, BTreeSet<AgentId>>,
     /// Bytes of the records of each node's agents.
     bytes: BTreeMap<NodeId, usize>,
+    /// Which agents each node hosts.
+    hosted: BTreeMap<NodeId, BTreeSet<AgentId>>,
 }
 
 /// Whom an address means.
@@ -53,7 +56,10 @@ impl Directory {
         let old_bytes = old.map_or(0, |old| old.known.get().carried.as_bytes().len());
         let of_host = self.bytes.get(&new.record.host).copied().unwrap_or(0);
         let fits = of_host + new.carried.as_bytes().len() <= DIRECTORY_PEER_BYTES + old_bytes;
-        if !fits || (old.is_none() && self.agents.len() >= DIRECTORY_MAX) {
+        let hosted = self.hosted.get(&new.record.host);
+        let is_new_there = hosted.is_none_or(|hosted| !hosted.contains(&new.id));
+        let is_beyond = is_new_there && hosted.is_some_and(|hosted| hosted.len() >= DIRECTORY_PEER_MAX);
+        if !fits || is_beyond || (old.is_none() && self.agents.len() >= DIRECTORY_MAX) {
             return false;
         }
         let entry = ledger.put(&Entry::Record(new.carried.clone()));
@@ -71,16 +77,44 @@ impl Directory {
     ) -> Option<EntryNumber> {
         let id = known.get().id;
         let name = known.get().record.name.clone();
+        let host = known.get().record.host;
         *self.bytes.entry(known.get().record.host).or_default() += known.get().carried.as_bytes().len();
         let old = self.agents.insert(id, Held { known, entry });
         if let Some(old) = &old {
-            self.forget_name(id, &old.record().name);
-            if let Some(bytes) = self.bytes.get_mut(&old.record().host) {
-                *bytes = bytes.saturating_sub(old.known.get().carried.as_bytes().len());
-            }
+            self.uncount(id, old);
         }
+        self.hosted.entry(host).or_default().insert(id);
         self.names.entry(name).or_default().insert(id);
         old.map(|old| old.entry)
+    }
+
+    fn uncount(&mut self, id: AgentId, old: &Held<AgentRecord>) {
+        let AgentRecord { name, host, .. } = old.record();
+        self.forget_name(id, name);
+        if let Some(bytes) = self.bytes.get_mut(host) {
+            *bytes = bytes.saturating_sub(old.known.get().carried.as_bytes().len());
+        }
+        if let Some(hosted) = self.hosted.get_mut(host) {
+            hosted.remove(&id);
+        }
+    }
+
+    /// The agents that a node hosts.
+    pub(crate) fn agents_of(&self, host: NodeId) -> impl Iterator<Item = AgentId> {
+        self.hosted.get(&host).into_iter().flatten().copied()
+    }
+
+    /// Forgets a node's agents, and says where their records lay.
+    pub(crate) fn forget_agents(&mut self, host: NodeId) -> Vec<EntryNumber> {
+        let mut entries = Vec::new();
+        for agent in self.hosted.remove(&host).unwrap_or_default() {
+            if let Some(old) = self.agents.remove(&agent) {
+                self.uncount(agent, &old);
+                entries.push(old.entry);
+            }
+        }
+        self.bytes.remove(&host);
+        entries
     }
 
     fn forget_name(&mut self, id: AgentId, name: &Name) {

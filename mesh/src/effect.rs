@@ -7,7 +7,7 @@ use bytes::Bytes;
 use proto::control::Story;
 use proto::entry::{EntryNumber, Parts};
 use proto::metadata::{Key, MetadataDraft, Proof};
-use proto::record::{AgentRecord, CarriedRecord, Known, NodeRecord};
+use proto::record::{AgentRecord, CarriedRecord, Known, NodeRecord, Revocations};
 use proto::{AgentId, Draft, FlowId, MessageId, Name, NodeId, PrekeyId, Verified};
 
 use crate::input::{ClientId, LinkId, Load, Notice, TransactionNumber};
@@ -91,12 +91,19 @@ pub enum Effect {
     },
     /// Sign the record of an agent on this node, as the agent and as the node.
     SignAgent(Box<AgentRecord>),
-    /// Sign this node's record.
+    /// Sign this node's record. In a mesh with an authority the host puts its certificate in.
     SignNode(Box<NodeRecord>),
     /// The directory has a newer record of an agent: its key verifies frames from here on.
     LearnAgent(Verified<Box<Known<AgentRecord>>>),
-    /// The directory has a newer record of a node.
+    /// The directory has a newer record of a node: its key verifies records of its agents from here on, and its addresses
+    /// are where it is dialed.
     LearnNode(Verified<Box<Known<NodeRecord>>>),
+    /// A node is no member any more, as far as this one knows: its record has ended, or it is revoked or forgotten.
+    ForgetNode(NodeId),
+    /// Keep this list in place of the one before, and trust nobody on it from here on.
+    KeepRevoked(Verified<Box<Known<Revocations>>>),
+    /// Have this node's certificate renewed. [`crate::Input::Certified`] says when it is; until then this comes again.
+    Renew,
     /// Something that an operator may want to read.
     Report(Event),
     /// What a clean stop needs is in the transactions so far. Once they are synced the host may exit.

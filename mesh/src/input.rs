@@ -1,11 +1,14 @@
 //! Everything that can happen to a node. What is said over the wire has been verified before it comes here.
 
 use alloc::boxed::Box;
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 use proto::control::Story;
 use proto::entry::{Entry, EntryNumber, Parts};
-use proto::record::{AgentRecord, Known, NodeRecord};
+use proto::limits::ID_BYTES;
+use proto::member::Validity;
+use proto::record::{AgentRecord, Known, NodeRecord, Revocations};
 use proto::{AgentId, Content, ErrorCode, Header, MessageId, Name, NodeId, PrekeyId, Refusal, Verified};
 
 /// One connection at the agents' door. Drawn by the host, never used twice.
@@ -144,6 +147,26 @@ pub enum Input {
     Policy(crate::Policy),
     /// From here on so much may wait where. Nothing that waits is lost by it.
     Bounds(crate::Bounds),
+    /// Where this node listens has changed.
+    Addresses(Vec<Box<str>>),
+    /// A new certificate of this node is in place, as [`crate::Effect::Renew`] asked.
+    Certified(Validity),
+    /// An operator revoked nodes: the authority's new list.
+    Revoked(Verified<Box<Known<Revocations>>>),
+    /// An operator wants no link with a node, or wants one again.
+    Block {
+        /// Whom.
+        peer: NodeId,
+        /// Whether there shall be none.
+        is_blocked: bool,
+    },
+    /// An operator wants what is known of a node forgotten. If it is still there, it is heard of again.
+    Forget {
+        /// Whom.
+        peer: NodeId,
+    },
+    /// This node leaves its mesh: all are told so. A stop follows.
+    Leave,
     /// Nothing but time has passed.
     Tick,
     /// The node is to stop: write down what a clean stop needs. Nothing is taken after it.
@@ -165,8 +188,10 @@ pub enum PeerSaid {
     UnknownSource(AgentId),
     /// An agent's record, with the proof of agent and hosting node.
     Agent(Verified<Box<Known<AgentRecord>>>),
-    /// A node's record.
+    /// A node's record. In a mesh with an authority, with the proof that it is a member.
     Node(Verified<Box<Known<NodeRecord>>>),
+    /// Who is revoked, with the authority's proof.
+    Revoked(Verified<Box<Known<Revocations>>>),
     /// The peer wants the record of an agent.
     Want(AgentId),
     /// The peer dropped a frame of ours.
@@ -203,7 +228,7 @@ pub struct HostedAgent {
     pub uid: u32,
 }
 
-/// A node that the configuration names.
+/// A node that the configuration names, or that is dialed before its record is known.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct PinnedPeer {
     /// What it is called here.
@@ -214,6 +239,28 @@ pub struct PinnedPeer {
     pub can_dial: bool,
 }
 
+/// Whose word counts.
+#[derive(Clone, Debug)]
+pub enum Trust {
+    /// The nodes that the configuration names, and no others.
+    Pinned(Vec<PinnedPeer>),
+    /// The members of a mesh. They come and go with their records.
+    Members(Membership),
+}
+
+/// What a node knows of its mesh at its birth.
+#[derive(Clone, Debug)]
+pub struct Membership {
+    /// Which mesh.
+    pub mesh: [u8; ID_BYTES],
+    /// From when until when this node's own certificate counts.
+    pub certificate: Validity,
+    /// Who is out, as it was kept last.
+    pub revoked: Option<Verified<Box<Known<Revocations>>>>,
+    /// Whom to dial before anybody else is known.
+    pub seeds: Vec<PinnedPeer>,
+}
+
 /// What a node is told at its birth.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -221,8 +268,10 @@ pub struct Options {
     pub node: HostedAgent,
     /// Where it listens, as others may dial it.
     pub addresses: Vec<Box<str>>,
-    /// The nodes it knows.
-    pub peers: Vec<PinnedPeer>,
+    /// Whose word counts.
+    pub trust: Trust,
+    /// Nodes that there shall be no link with.
+    pub blocked: BTreeSet<NodeId>,
     /// The agents whose keys it keeps.
     pub agents: Vec<HostedAgent>,
     /// How far its messages may travel.

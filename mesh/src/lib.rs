@@ -16,7 +16,8 @@
 //! 6. `outcomes.rs` sends what became of it back as an answer; `stubs.rs` keeps what the sender waits for until it has
 //!    acknowledged that.
 //!
-//! `once.rs` and `recent.rs` are for what nobody keeps, `link.rs` for peers, `directory.rs` and `records.rs` for who is who, `recovery.rs` for what the
+//! `once.rs` and `recent.rs` are for what nobody keeps, `link.rs` for peers, `directory.rs` and `records.rs` for who is who, `members.rs` for who belongs to
+//! the mesh, `spreading.rs` for how all hear of it, `revoking.rs` for who is out, `renewal.rs` for this node's own record and certificate, `recovery.rs` for what the
 //! journal held. `bounds.rs` says how much may wait where, `policy.rs` who may send what to whom, `flows.rs` counts what other nodes have here, `clock.rs` watches the wall clock, `dead.rs` keeps
 //! what was given up, `history.rs` what happened lately; `listing.rs`, `orders.rs` and `explain.rs` are for operators. `rules.rs` names the rules that all of this follows.
 #![no_std]
@@ -41,6 +42,7 @@ mod ledger;
 mod link;
 mod listing;
 mod mailbox;
+mod members;
 mod node;
 mod notices;
 mod once;
@@ -53,9 +55,12 @@ mod receipts;
 mod recent;
 mod records;
 mod recovery;
+mod renewal;
+mod revoking;
 mod rules;
 mod say;
 mod sending;
+mod spreading;
 mod step;
 mod stubs;
 mod submission;
@@ -68,8 +73,8 @@ pub use effect::{Change, Control, Effect, Effects, Event, Notes, Outgoing};
 pub use explain::is_for_the_core;
 pub use history::{Moment, Since, What};
 pub use input::{
-    ClientId, HostedAgent, Input, LinkId, Load, Notice, Options, Past, PastEntry, PastError, PeerSaid, PinnedPeer,
-    TransactionNumber,
+    ClientId, HostedAgent, Input, LinkId, Load, Membership, Notice, Options, Past, PastEntry, PastError, PeerSaid,
+    PinnedPeer, TransactionNumber, Trust,
 };
 pub use listing::Unanswered;
 pub use node::Node;

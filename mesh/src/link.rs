@@ -1,4 +1,4 @@
-//! Peers: the nodes of the configuration, and the link to each. One link carries a peer; which one stays when two
+//! Peers: the nodes of the configuration or the members of the mesh, and the link to each. One link carries a peer; which one stays when two
 //! dials cross is decided the same way on both sides.
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -23,7 +23,7 @@ use crate::summary::PeerState;
 use crate::time::Mono;
 use crate::timers::Why;
 
-/// One peer of the configuration.
+/// One peer.
 #[derive(Debug)]
 pub(crate) struct Peer {
     pub(crate) pinned: PinnedPeer,
@@ -60,6 +60,12 @@ pub(crate) struct LinkState {
     peer: NodeId,
     room: u32,
     room_bytes: u64,
+    /// The highest record of each node that went over it, either way.
+    has: BTreeMap<NodeId, u64>,
+    /// Nodes whose agents the peer hears of from here.
+    tells: BTreeSet<NodeId>,
+    /// When the list of revocations was said last.
+    list_said: Option<Mono>,
 }
 
 impl Links {
@@ -98,13 +104,72 @@ impl Links {
         self.peers.get(&node).is_some_and(|peer| peer.is_silent)
     }
 
+    /// All peers that a link carries, and that link.
+    pub(crate) fn up(&self) -> impl Iterator<Item = (NodeId, LinkId)> {
+        self.peers.iter().filter_map(|(node, peer)| Some((*node, peer.link?)))
+    }
+
+    /// The other side has this record of a node, or a newer one.
+    pub(crate) fn note_heard(&mut self, link: LinkId, node: NodeId, sequence: u64) {
+        self.is_news(link, node, sequence);
+    }
+
+    /// Whether a record of a node did not go over the link so far, nor a newer one. From here on it did.
+    pub(crate) fn is_news(&mut self, link: LinkId, node: NodeId, sequence: u64) -> bool {
+        let Some(state) = self.by_link.get_mut(&link) else { return false };
+        let before = state.has.entry(node).or_default();
+        let is_news = sequence > *before;
+        *before = sequence.max(*before);
+        is_news
+    }
+
+    /// Whether the peer is to hear of a node's agents from here. Whether that has just begun.
+    pub(crate) fn passes_agents_of(&mut self, link: LinkId, host: NodeId, is_so: bool) -> bool {
+        let Some(state) = self.by_link.get_mut(&link) else { return false };
+        if is_so { state.tells.insert(host) } else { state.tells.remove(&host) && false }
+    }
+
+    pub(crate) fn is_told_agents_of(&self, link: LinkId, host: NodeId) -> bool {
+        self.by_link.get(&link).is_some_and(|state| state.tells.contains(&host))
+    }
+
+    /// Whether the list of revocations may be said again. From here on it was.
+    pub(crate) fn may_say_list(&mut self, link: LinkId, now: Mono, pause: u64) -> bool {
+        let Some(state) = self.by_link.get_mut(&link) else { return false };
+        let may = state.list_said.is_none_or(|said| now.since(said) >= pause);
+        if may {
+            state.list_said = Some(now);
+        }
+        may
+    }
+
+    /// There is another list.
+    pub(crate) fn forget_list_said(&mut self, link: LinkId) {
+        if let Some(state) = self.by_link.get_mut(&link) {
+            state.list_said = None;
+        }
+    }
+
     pub(crate) fn early_bytes(&mut self, node: NodeId) -> Option<&mut usize> {
         self.peers.get_mut(&node).map(|peer| &mut peer.early_bytes)
     }
 }
 
+impl LinkState {
+    const fn new(peer: NodeId) -> Self {
+        Self {
+            peer,
+            room: LINK_ROOM_FRAMES,
+            room_bytes: LINK_ROOM_BYTES,
+            has: BTreeMap::new(),
+            tells: BTreeSet::new(),
+            list_said: None,
+        }
+    }
+}
+
 impl Peer {
-    const fn new(pinned: PinnedPeer, now: Mono) -> Self {
+    pub(crate) const fn new(pinned: PinnedPeer, now: Mono) -> Self {
         Self {
             pinned,
             state: PeerState::Down,
@@ -132,6 +197,9 @@ pub(crate) struct Hello {
 
 impl Node {
     pub(crate) fn dial(&mut self, peer: NodeId, step: &mut Step<'_>) {
+        if self.is_out(peer) {
+            return;
+        }
         let Some(known) = self.links.peers.get_mut(&peer) else { return };
         if known.pinned.can_dial && known.state == PeerState::Down {
             // An operator need not wait for the pause.
@@ -153,10 +221,13 @@ impl Node {
         }
     }
 
-    fn dial_later(&mut self, peer: NodeId, step: &Step<'_>) {
+    pub(crate) fn dial_later(&mut self, peer: NodeId, step: &Step<'_>) {
         let Some(known) = self.links.peers.get_mut(&peer) else { return };
         let doublings = known.failures.min(DIAL_PAUSE_MAX.ilog2() - DIAL_PAUSE.ilog2());
         known.failures = known.failures.saturating_add(1);
+        if let Some(at) = known.next_dial.take() {
+            self.timers.clear(at, Why::Dial(peer));
+        }
         let most = DIAL_PAUSE << doublings;
         let pause = self.chance.between(most / 2, most);
         let at = step.now.mono.after(pause);
@@ -166,13 +237,19 @@ impl Node {
 
     pub(crate) fn link_up(&mut self, hello: Hello, step: &mut Step<'_>) {
         let Hello { link, peer, dialed, record, wall } = hello;
-        let state = LinkState { peer, room: LINK_ROOM_FRAMES, room_bytes: LINK_ROOM_BYTES };
-        self.links.by_link.insert(link, state);
+        if self.is_out(peer) {
+            step.ask(Effect::HangUp { link, why: "it is blocked or revoked here" });
+            return;
+        }
+        if self.members.mesh.is_some() {
+            self.learn_node(record.clone(), None, step);
+        }
         let lower = self.me.id < peer.agent();
         let Some(known) = self.links.peers.get_mut(&peer) else {
             step.ask(Effect::HangUp { link, why: "not a peer of this node" });
             return;
         };
+        self.links.by_link.insert(link, LinkState::new(peer));
         if let Some(present) = known.link {
             // Two dials cross within one run of both nodes, and soon. Then the dial of the lower one stays; otherwise
             // whoever dials anew has lost the present link.
@@ -198,7 +275,10 @@ impl Node {
         if wall.abs_diff(step.wall()) > CLOCKS_APART_MAX {
             step.ask(Effect::Report(Event::ClockApart { peer, theirs: wall }));
         }
-        self.learn_node(record, step);
+        if self.members.mesh.is_none() {
+            self.learn_node(record, None, step);
+        }
+        self.say_members(link, peer, step);
         self.say_own_records(link, step);
         self.forget_said(peer);
         if self.rules.hold(Rule::RepeatOnLinkUp) {
@@ -230,6 +310,29 @@ impl Node {
         known.stuck.clear();
         step.ask(Effect::Report(Event::PeerDown { peer }));
         self.dial_later(peer, step);
+        self.sign_soon(step);
+    }
+
+    /// Ends all links with a node at once: what comes over them from here on is not heard.
+    pub(crate) fn drop_links(&mut self, peer: NodeId, why: &'static str, step: &mut Step<'_>) {
+        let links = self.links.by_link.iter().filter(|(_, state)| state.peer == peer).map(|(link, _)| *link);
+        let links: Vec<LinkId> = links.collect();
+        for link in links {
+            self.links.by_link.remove(&link);
+            step.ask(Effect::HangUp { link, why });
+        }
+        let Some(known) = self.links.peers.get_mut(&peer) else { return };
+        if let Some(at) = known.next_dial.take() {
+            self.timers.clear(at, Why::Dial(peer));
+        }
+        known.state = PeerState::Down;
+        known.since = step.now.mono;
+        known.is_silent = false;
+        known.stuck.clear();
+        if known.link.take().is_some() {
+            step.ask(Effect::Report(Event::PeerDown { peer }));
+            self.sign_soon(step);
+        }
     }
 
     /// Nothing is heard over a link for a while, or something again. It is a hint: what is owed stays owed.
@@ -255,14 +358,6 @@ impl Node {
         for pair in core::mem::take(&mut known.stuck) {
             self.say_stored(pair, step);
             self.pump(pair, step);
-        }
-    }
-
-    pub(crate) fn learn_node(&mut self, record: Verified<Box<Known<NodeRecord>>>, step: &mut Step<'_>) {
-        let id = record.get().id;
-        let is_known = id == self.me.id || self.links.peers.contains_key(&NodeId::new(id));
-        if is_known && self.directory.take_node(&record, &mut self.ledger) {
-            step.ask(Effect::LearnNode(record));
         }
     }
 

@@ -142,9 +142,9 @@ impl Node {
     }
 
     fn find_node(&self, text: &str) -> Result<NodeId, Failure> {
-        let unknown = || Failure::new(ErrorCode::OFFLINE, "no node of this name is configured here");
-        let name: Name = text.parse().map_err(|_| unknown())?;
-        self.node_named(&name).ok_or_else(unknown)
+        let unknown = |_| Failure::new(ErrorCode::OFFLINE, "no node of this name is known here");
+        let name: Name = text.parse().map_err(unknown)?;
+        self.node_named(&name)
     }
 
     /// The pairs that have something of what is meant.

@@ -4,8 +4,6 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 use proto::entry::{EntryNumber, Letter, Parts};
-use proto::limits::{PREKEY_ROTATION, RECORD_LIFE};
-use proto::record::NodeRecord;
 use proto::{AgentId, Content, Header, Name, NodeId, Shape, Verified};
 
 use alloc::boxed::Box;
@@ -20,16 +18,16 @@ use crate::effect::{Effect, Effects, Event};
 use crate::explain::Stories;
 use crate::history::{History, Moment, What};
 use crate::inbox::Inbox;
-use crate::input::{HostedAgent, Input, LinkId, Options, Past, PastError, PeerSaid};
+use crate::input::{HostedAgent, Input, LinkId, Options, Past, PastError, PeerSaid, Trust};
 use crate::ledger::{Ledger, Then};
 use crate::link::{Hello, Links};
 use crate::mailbox::{ItemPlace, Mailboxes};
+use crate::members::Members;
 use crate::once;
 use crate::outbox::Outbox;
 use crate::pair::Pair;
 use crate::policy::Policy;
 use crate::recent::{Asked, Recent};
-use crate::records::next_sequence;
 use crate::rules::Rules;
 use crate::say::Teller;
 use crate::step::Step;
@@ -42,7 +40,7 @@ use crate::timers::{Timers, Why};
 #[derive(Debug)]
 pub struct Node {
     pub(crate) me: HostedAgent,
-    addresses: Vec<Box<str>>,
+    pub(crate) addresses: Vec<Box<str>>,
     pub(crate) hops: u8,
     pub(crate) rules: Rules,
     pub(crate) chance: Chance,
@@ -50,6 +48,7 @@ pub struct Node {
     pub(crate) ledger: Ledger,
     pub(crate) directory: Directory,
     pub(crate) links: Links,
+    pub(crate) members: Members,
     pub(crate) clients: Clients,
     pub(crate) locals: Locals,
     pub(crate) outbox: Outbox,
@@ -73,7 +72,7 @@ pub struct Node {
     pub(crate) birth: Option<u64>,
     pub(crate) marks_dropped: u64,
     pub(crate) marks_dropped_entry: Option<EntryNumber>,
-    node_sequence: u64,
+    pub(crate) node_sequence: u64,
     is_stopping: bool,
     /// Pairs with something new to send, mailboxes with something new to deliver, pairs whose floor has passed a place,
     /// and pairs whose STORED is due: worked off at the end of a step.
@@ -95,6 +94,10 @@ impl Node {
         effects: &mut Effects,
     ) -> Result<Self, PastError> {
         let mut chance = Chance::new(seed);
+        let (peers, membership) = match options.trust {
+            Trust::Pinned(peers) => (peers, None),
+            Trust::Members(membership) => (membership.seeds.clone(), Some(membership)),
+        };
         let mut node = Self {
             me: options.node,
             addresses: options.addresses,
@@ -103,7 +106,8 @@ impl Node {
             timers: Timers::default(),
             ledger: Ledger::new(past.highest),
             directory: Directory::default(),
-            links: Links::new(options.peers, now.mono),
+            links: Links::new(peers, now.mono),
+            members: Members::new(membership, options.blocked),
             clients: Clients::default(),
             locals: Locals::new(options.agents),
             outbox: Outbox::default(),
@@ -142,6 +146,7 @@ impl Node {
     fn begin(&mut self, step: &mut Step<'_>) {
         self.node_sequence = self.directory.nodes.get(&self.me.id).map_or(0, |held| held.record().sequence);
         self.judge_clock(step);
+        self.begin_members(step);
         self.sign_node(step);
         let agents: Vec<AgentId> = self.locals.agents.keys().copied().collect();
         for agent in agents {
@@ -151,21 +156,6 @@ impl Node {
         for peer in peers {
             self.dial(peer, step);
         }
-    }
-
-    fn sign_node(&mut self, step: &mut Step<'_>) {
-        self.node_sequence = next_sequence(self.node_sequence, step.wall(), &mut self.chance);
-        let record = NodeRecord {
-            public_key: self.me.public_key,
-            name: self.me.name.clone(),
-            addresses: self.addresses.clone(),
-            links: Vec::new(),
-            certificate: None,
-            sequence: self.node_sequence,
-            expiry: step.wall().saturating_add(RECORD_LIFE),
-        };
-        step.ask(Effect::SignNode(Box::new(record)));
-        self.timers.set(step.now.mono.after(PREKEY_ROTATION), Why::NextNodeRecord);
     }
 
     /// Takes a fact. Work to do is appended to `effects`.
@@ -207,13 +197,19 @@ impl Node {
             Input::AgentMade(hosted) => self.agent_made(hosted, step),
             Input::AgentNotMade { name } => self.agent_not_made(&name, step),
             Input::PrekeyMade { agent, id, public, not_after } => self.prekey_made(agent, id, public, not_after, step),
-            Input::AgentSigned(known) => self.learn_agent(known, step),
-            Input::NodeSigned(known) => self.learn_node(known, step),
+            Input::AgentSigned(known) => self.learn_agent(known, None, step),
+            Input::NodeSigned(known) => self.learn_node(known, None, step),
             Input::Stored { upto } => self.stored(upto, step),
             Input::Disk { has_room } => self.has_disk_room = has_room,
             Input::Unreadable { entry } => self.unreadable(entry, step),
             Input::Policy(policy) => self.take_policy(policy),
             Input::Bounds(bounds) => self.bounds = bounds,
+            Input::Addresses(addresses) => self.take_addresses(addresses, step),
+            Input::Certified(certificate) => self.certified(certificate, step),
+            Input::Revoked(list) => self.learn_revoked(list, None, step),
+            Input::Block { peer, is_blocked } => self.block(peer, is_blocked, step),
+            Input::Forget { peer } => self.forget_peer(peer, step),
+            Input::Leave => self.leave(step),
             Input::Tick => {}
             Input::Stop => self.stop(step),
         }
@@ -223,13 +219,19 @@ impl Node {
         if self.links.peer_of(link).is_none() {
             return;
         }
+        if let Some(stranger) = source_of(&said).filter(|source| self.is_stranger(*source)) {
+            self.stats.ignored += 1;
+            self.fetch(link, stranger, step);
+            return;
+        }
         match said {
             PeerSaid::Frame(content) => self.peer_frame(link, content, step),
             PeerSaid::Unfit(content, _) => self.receive(content, false, step),
             PeerSaid::OldPrekey(header) => self.old_prekey(header.get(), step),
             PeerSaid::UnknownSource(agent) => self.fetch(link, agent, step),
-            PeerSaid::Agent(known) => self.learn_agent(known, step),
-            PeerSaid::Node(known) => self.learn_node(known, step),
+            PeerSaid::Agent(known) => self.learn_agent(known, Some(link), step),
+            PeerSaid::Node(known) => self.learn_node(known, Some(link), step),
+            PeerSaid::Revoked(list) => self.learn_revoked(list, Some(link), step),
             PeerSaid::Want(agent) => self.wanted(link, agent, step),
             PeerSaid::Explain(id) => self.story_wanted(link, id, step),
             PeerSaid::Story(story) => self.story_told(link, &story, step),
@@ -272,7 +274,10 @@ impl Node {
             Why::Dial(peer) => self.dial(peer, step),
             Why::NextPrekey(agent) => self.next_prekey(agent, step),
             Why::ErasePrekey(agent, prekey) => self.erase_prekey(agent, prekey, step),
-            Why::NextNodeRecord => self.sign_node(step),
+            Why::NextNodeRecord => self.node_record_due(at, step),
+            Why::NodeEnds(node) => self.node_ends(node, at, step),
+            Why::PassOn => self.pass_on_rest(step),
+            Why::Renew => self.renew(at, step),
             Why::ClockSteady => self.clock_steady(at, step),
             Why::NoteClock => self.note_clock(step),
             Why::DeadEnd => self.dead_end(step),
@@ -382,13 +387,6 @@ impl Node {
         self.links.peers.get(&node).map(|peer| peer.pinned.name.clone())
     }
 
-    pub(crate) fn node_named(&self, name: &Name) -> Option<NodeId> {
-        if *name == self.me.name {
-            return Some(self.node_id());
-        }
-        self.links.peers.values().find(|peer| peer.pinned.name == *name).map(|peer| peer.pinned.node)
-    }
-
     /// What it can tell about itself.
     #[must_use]
     pub fn summary(&self) -> Summary {
@@ -397,6 +395,7 @@ impl Node {
             name: peer.pinned.name.clone(),
             state: peer.state,
             since: peer.since,
+            is_blocked: self.members.blocked.contains(&peer.pinned.node),
         });
         let mut agents: Vec<AgentSummary> =
             self.directory.agents.keys().filter_map(|id| self.agent_summary(*id)).collect();
@@ -437,5 +436,21 @@ impl Node {
             capabilities: record.capabilities.clone(),
             topics: record.topics.clone(),
         })
+    }
+}
+
+/// Whose frame it is, if it is one.
+fn source_of(said: &PeerSaid) -> Option<AgentId> {
+    match said {
+        PeerSaid::Frame(content) | PeerSaid::Unfit(content, _) => Some(content.get().header.source()),
+        PeerSaid::OldPrekey(header) => Some(header.get().source()),
+        PeerSaid::UnknownSource(_)
+        | PeerSaid::Agent(_)
+        | PeerSaid::Node(_)
+        | PeerSaid::Revoked(_)
+        | PeerSaid::Want(_)
+        | PeerSaid::Notice(_)
+        | PeerSaid::Explain(_)
+        | PeerSaid::Story(_) => None,
     }
 }

@@ -12,6 +12,7 @@ use proto::{AgentId, Content, ErrorCode, Name, PrekeyId, Verified};
 use crate::chance::Chance;
 use crate::directory::Found;
 use crate::effect::{Control, Effect};
+use crate::input::LinkId;
 use crate::node::Node;
 use crate::say::{Asked, Failure};
 use crate::step::Step;
@@ -82,7 +83,12 @@ impl Node {
     }
 
     /// A record of an agent, of this node or of another one.
-    pub(crate) fn learn_agent(&mut self, known: Verified<Box<Known<AgentRecord>>>, step: &mut Step<'_>) {
+    pub(crate) fn learn_agent(
+        &mut self,
+        known: Verified<Box<Known<AgentRecord>>>,
+        from: Option<LinkId>,
+        step: &mut Step<'_>,
+    ) {
         let (agent, host) = (known.get().id, known.get().record.host);
         let (sequence, carried) = (known.get().record.sequence, known.get().carried.clone());
         let is_local = self.locals.agents.contains_key(&agent);
@@ -94,8 +100,7 @@ impl Node {
             self.sign_agent(agent, step);
             return;
         }
-        let is_peer = self.links.peers.contains_key(&host);
-        let fits = if is_local { host == self.node_id() } else { is_peer };
+        let fits = if is_local { host == self.node_id() } else { self.links.peers.contains_key(&host) };
         if !fits {
             return;
         }
@@ -110,6 +115,7 @@ impl Node {
                 step.ask(Effect::Control { link, said: Control::Record(carried.clone()) });
             }
         } else {
+            self.pass_on_agent((agent, host), &carried, from, step);
             self.prekey_changed(agent, step);
         }
     }
@@ -170,8 +176,7 @@ impl Node {
         let found = match node {
             Some(node) => {
                 let node: Name = node.parse().map_err(|_| not_address)?;
-                let words = "no node of this name is configured here";
-                let node = self.node_named(&node).ok_or(Failure::new(ErrorCode::OFFLINE, words))?;
+                let node = self.node_named(&node)?;
                 self.directory.find(&agent, Some(node))
             }
             None => match self.directory.find(&agent, Some(self.node_id())) {

@@ -109,6 +109,32 @@ rules! {
     PolicyRefuses,
     /// A step back of the clock erases the prekeys from before it.
     StepBackErasesPrekeys,
+    /// Who is a member shows its certificate.
+    MembersAreProved,
+    /// What is new about a node or its agents goes on to those who cannot hear it from that node.
+    RecordsGoOn,
+    /// Who meets a higher record of its own signs anew above it.
+    OwnRecordIsHighest,
+    /// A node that signs nothing any more is no member.
+    SilentNodeEnds,
+    /// An older record does not bring back who has left.
+    LeftStaysLeft,
+    /// Links to revoked nodes are hung up, and their records go.
+    RevokedIsCut,
+    /// Revoked nodes are not linked with, and their records are not taken.
+    RevokedIsRefused,
+    /// Mail that is owned for a revoked node is withdrawn.
+    RevokedHoldsNoMail,
+    /// Mail from a revoked node is no longer delivered.
+    RevokedIsNotHeard,
+    /// A list of revocations of a lower epoch changes nothing.
+    OlderListIsRefused,
+    /// A new list of revocations goes on to all links.
+    ListGoesOn,
+    /// The certificate's renewal is asked for in time, and again.
+    CertificateIsRenewed,
+    /// There is no link with a blocked node.
+    BlockedStaysOut,
 }
 
 /// Which rules hold: all of them, but in a test build that leaves one out.

@@ -10,7 +10,7 @@ use crate::time::Mono;
 /// A node at one moment.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Summary {
-    /// The peers of the configuration.
+    /// The peers of the configuration, or the members of the mesh.
     pub peers: Vec<PeerSummary>,
     /// All agents that are known, those of this node first.
     pub agents: Vec<AgentSummary>,
@@ -53,6 +53,8 @@ pub struct PeerSummary {
     pub state: PeerState,
     /// Since when.
     pub since: Mono,
+    /// An operator wants no link with it.
+    pub is_blocked: bool,
 }
 
 /// How a peer is reached.

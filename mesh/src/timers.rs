@@ -39,6 +39,12 @@ pub(crate) enum Why {
     ErasePrekey(AgentId, PrekeyId),
     /// This node signs a new record of itself.
     NextNodeRecord,
+    /// A node's record has ended.
+    NodeEnds(NodeId),
+    /// What peers may not have heard is looked through.
+    PassOn,
+    /// This node's certificate is due for renewal.
+    Renew,
     /// The clock has been steady after a jump.
     ClockSteady,
     /// The wall clock is noted on disk.
@@ -63,7 +69,9 @@ impl Why {
             Self::OnceForgotten => "once",
             Self::Dial(_) => "dial",
             Self::NextPrekey(_) | Self::ErasePrekey(..) => "prekey",
-            Self::NextNodeRecord => "node record",
+            Self::NextNodeRecord | Self::NodeEnds(_) => "node record",
+            Self::PassOn => "spreading",
+            Self::Renew => "certificate",
             Self::ClockSteady | Self::NoteClock => "clock",
             Self::DeadEnd => "dead letters",
             Self::StoryEnds(_) => "story",

@@ -177,6 +177,19 @@ pub const RENEW_PAUSE: u64 = 600 * SECOND;
 pub const RENEW_PAUSE_MAX: u64 = HOUR;
 /// A node's record counts this long, and never longer than its certificate.
 pub const NODE_RECORD_LIFE: u64 = 7 * 24 * HOUR;
+/// Nodes that one node knows: a mesh of 50, and those that came before. A record names all its node's links.
+pub const MEMBERS_MAX: usize = LINKS_MAX as usize;
+/// What changes within this time is told in one record of a node.
+pub const NODE_RECORD_WAIT: u64 = SECOND;
+/// Between two records of a node that something has changed in.
+pub const NODE_RECORD_PAUSE: u64 = 5 * SECOND;
+/// After a change of links somewhere, what somebody may not have heard is looked for this much later: all have said by then
+/// whom they are linked with.
+pub const NEIGHBOURS_LOOK: u64 = 10 * SECOND;
+/// Records of other nodes' agents that one such look begins to tell a peer; the agents of one node are told at once.
+pub const PASSED_ON_MAX: usize = 4096;
+
+const _: () = assert!(NODE_RECORD_WAIT + NODE_RECORD_PAUSE < NEIGHBOURS_LOOK);
 /// A ticket counts this long if nobody says otherwise.
 pub const TICKET_LIFE: u64 = 900 * SECOND;
 /// And at most this long.
@@ -376,6 +389,8 @@ pub const HOSTED_MAX: usize = 1 << 16;
 pub const HOSTED_UID_MAX: usize = HOSTED_MAX / 4;
 /// Agents that a directory holds.
 pub const DIRECTORY_MAX: usize = 1 << 18;
+/// Those of one peer: as many as it may host.
+pub const DIRECTORY_PEER_MAX: usize = HOSTED_MAX;
 /// Bytes of the records of one peer's agents.
 pub const DIRECTORY_PEER_BYTES: usize = 64 << 20;
 /// Agents that one client is attached as.

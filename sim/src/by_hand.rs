@@ -2,6 +2,7 @@
 //! through all of them; one that leaves out the rule that a schedule is about does not.
 
 mod clocks;
+mod members;
 mod rules;
 
 use mesh::Rule;
@@ -24,7 +25,7 @@ pub struct ByHand {
     /// From how many seeds it is worth living.
     pub seeds: u64,
     /// How many nodes it takes, with one agent each.
-    nodes: usize,
+    nodes: Nodes,
     live: fn(&mut World),
 }
 
@@ -32,7 +33,7 @@ impl ByHand {
     /// Lives it, with a rule left out or not, until the account is made.
     #[must_use]
     pub fn run(&self, seed: u64, without: Option<Rule>) -> World {
-        let mut world = World::quiet(seed, self.nodes, without);
+        let mut world = self.nodes.world(seed, without);
         (self.live)(&mut world);
         world
     }
@@ -40,11 +41,29 @@ impl ByHand {
     /// The same, and what happened.
     #[must_use]
     pub fn tell(&self, seed: u64, without: Option<Rule>) -> (World, Vec<String>) {
-        let mut world = World::quiet(seed, self.nodes, without);
+        let mut world = self.nodes.world(seed, without);
         world.story = Story::told();
         (self.live)(&mut world);
         let story = world.story.lines().to_vec();
         (world, story)
+    }
+}
+
+/// What a schedule begins with.
+#[derive(Clone, Copy, Debug)]
+enum Nodes {
+    /// Nodes that know each other.
+    Pinned(usize),
+    /// Members of a mesh, before the first one starts.
+    Members(usize),
+}
+
+impl Nodes {
+    fn world(self, seed: u64, without: Option<Rule>) -> World {
+        match self {
+            Self::Pinned(nodes) => World::quiet(seed, nodes, without),
+            Self::Members(nodes) => World::mesh(seed, nodes, without),
+        }
     }
 }
 
@@ -53,74 +72,171 @@ pub const BY_HAND: &[ByHand] = &[
     ByHand {
         name: "a message that went back with its source's store comes again marked",
         seeds: 10,
-        nodes: 2,
+        nodes: Nodes::Pinned(2),
         live: renumbered_again,
     },
     ByHand {
         name: "a destination that claims too much settles only what was sent",
         seeds: 10,
-        nodes: 2,
+        nodes: Nodes::Pinned(2),
         live: claims_too_much,
     },
     ByHand {
         name: "what outlived its mark because a clock went back comes marked",
         seeds: 10,
-        nodes: 2,
+        nodes: Nodes::Pinned(2),
         live: outlived_its_mark,
     },
-    ByHand { name: "an answer from a slow clock is taken", seeds: 10, nodes: 2, live: answer_from_the_past },
+    ByHand {
+        name: "an answer from a slow clock is taken",
+        seeds: 10,
+        nodes: Nodes::Pinned(2),
+        live: answer_from_the_past,
+    },
     ByHand {
         name: "a message sealed to a lost prekey is sealed again at once",
         seeds: 10,
-        nodes: 2,
+        nodes: Nodes::Pinned(2),
         live: lost_prekey,
     },
     ByHand {
         name: "a new flow waits for the old one, and nothing is renumbered",
         seeds: 10,
-        nodes: 2,
+        nodes: Nodes::Pinned(2),
         live: new_waits_for_old,
     },
-    ByHand { name: "a window full of messages arrives in order", seeds: 1, nodes: 2, live: full_window },
-    ByHand { name: "three days without a peer end as they should", seeds: 1, nodes: 2, live: three_days },
-    ByHand { name: "an agent that asks too much hears so", seeds: 1, nodes: 2, live: asks_too_much },
-    ByHand { name: "what is known survives a restart", seeds: 10, nodes: 2, live: known_after_restart },
-    ByHand { name: "days of changing prekeys lose nothing", seeds: 10, nodes: 2, live: days_of_prekeys },
-    ByHand { name: "a mailbox that is full loses nothing", seeds: 1, nodes: 2, live: full_mailbox },
+    ByHand { name: "a window full of messages arrives in order", seeds: 1, nodes: Nodes::Pinned(2), live: full_window },
+    ByHand {
+        name: "three days without a peer end as they should",
+        seeds: 1,
+        nodes: Nodes::Pinned(2),
+        live: three_days,
+    },
+    ByHand { name: "an agent that asks too much hears so", seeds: 1, nodes: Nodes::Pinned(2), live: asks_too_much },
+    ByHand { name: "what is known survives a restart", seeds: 10, nodes: Nodes::Pinned(2), live: known_after_restart },
+    ByHand { name: "days of changing prekeys lose nothing", seeds: 10, nodes: Nodes::Pinned(2), live: days_of_prekeys },
+    ByHand { name: "a mailbox that is full loses nothing", seeds: 1, nodes: Nodes::Pinned(2), live: full_mailbox },
     ByHand {
         name: "a refusal of an old prekey that comes twice stops nothing",
         seeds: 10,
-        nodes: 2,
+        nodes: Nodes::Pinned(2),
         live: refused_twice,
     },
-    ByHand { name: "a late word of an older flow loses nothing", seeds: 10, nodes: 2, live: late_older_flow },
-    ByHand { name: "a mark that only a floor has made is answered for", seeds: 10, nodes: 2, live: mark_of_a_floor },
-    ByHand { name: "large bodies fill the window and arrive", seeds: 1, nodes: 2, live: large_bodies },
+    ByHand {
+        name: "a late word of an older flow loses nothing",
+        seeds: 10,
+        nodes: Nodes::Pinned(2),
+        live: late_older_flow,
+    },
+    ByHand {
+        name: "a mark that only a floor has made is answered for",
+        seeds: 10,
+        nodes: Nodes::Pinned(2),
+        live: mark_of_a_floor,
+    },
+    ByHand { name: "large bodies fill the window and arrive", seeds: 1, nodes: Nodes::Pinned(2), live: large_bodies },
     ByHand {
         name: "a store that was copied at rest and put back delivers again what it had, marked",
         seeds: 10,
-        nodes: 2,
+        nodes: Nodes::Pinned(2),
         live: clocks::copied_at_rest,
     },
     ByHand {
         name: "what was said once is not heard again when its hour comes back",
         seeds: 10,
-        nodes: 2,
+        nodes: Nodes::Pinned(2),
         live: clocks::its_hour_comes_back,
     },
     ByHand {
         name: "a clock that jumps two days either way ends nothing",
         seeds: 3,
-        nodes: 2,
+        nodes: Nodes::Pinned(2),
         live: clocks::two_days_either_way,
     },
     ByHand {
         name: "what no rule allows reaches nobody, and its sender hears so, whatever crashes",
         seeds: 10,
-        nodes: 2,
+        nodes: Nodes::Pinned(2),
         live: rules::forbidden,
     },
-    ByHand { name: "a destination that lies harms only what it was sent", seeds: 10, nodes: 3, live: lies_all_day },
+    ByHand {
+        name: "a destination that lies harms only what it was sent",
+        seeds: 10,
+        nodes: Nodes::Pinned(3),
+        live: lies_all_day,
+    },
+    ByHand {
+        name: "a newcomer and all others know each other, whoever it came through",
+        seeds: 5,
+        nodes: Nodes::Members(6),
+        live: members::newcomer,
+    },
+    ByHand {
+        name: "what somebody cannot hear from a node itself goes on through its neighbours",
+        seeds: 5,
+        nodes: Nodes::Members(4),
+        live: members::parted_newcomer,
+    },
+    ByHand {
+        name: "a silent node ends with its agents, and is known again when it comes back",
+        seeds: 1,
+        nodes: Nodes::Members(3),
+        live: members::silent,
+    },
+    ByHand {
+        name: "who has left stays away, whatever others still hold",
+        seeds: 5,
+        nodes: Nodes::Members(4),
+        live: members::left,
+    },
+    ByHand {
+        name: "who is revoked is out within five seconds, with its mail",
+        seeds: 5,
+        nodes: Nodes::Members(5),
+        live: members::revoked,
+    },
+    ByHand {
+        name: "who is revoked and comes again is refused",
+        seeds: 5,
+        nodes: Nodes::Members(3),
+        live: members::revoked_comes_again,
+    },
+    ByHand {
+        name: "a list of revocations reaches who was away, and an older one changes nothing",
+        seeds: 5,
+        nodes: Nodes::Members(4),
+        live: members::older_list,
+    },
+    ByHand {
+        name: "a certificate is renewed in time, whatever clocks do, and asked for until it is",
+        seeds: 1,
+        nodes: Nodes::Members(2),
+        live: members::renewed,
+    },
+    ByHand {
+        name: "a name that two nodes claim means neither",
+        seeds: 3,
+        nodes: Nodes::Members(3),
+        live: members::one_name,
+    },
+    ByHand {
+        name: "a node that is blocked stays out until it is let in",
+        seeds: 5,
+        nodes: Nodes::Members(3),
+        live: members::blocked,
+    },
+    ByHand {
+        name: "a node whose store and clock went back is believed again",
+        seeds: 5,
+        nodes: Nodes::Members(3),
+        live: members::went_back,
+    },
+    ByHand {
+        name: "a member that lies about others changes nothing",
+        seeds: 1,
+        nodes: Nodes::Members(3),
+        live: members::lying_member,
+    },
 ];
 
 fn is_durable(parcel: &Parcel) -> bool {

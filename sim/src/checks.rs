@@ -52,6 +52,7 @@ impl World {
         for node in 0..self.hosts.len() {
             self.check_node(node);
         }
+        self.check_members();
         self.check_wires();
         let keys: Vec<_> = self.model.mail.keys().copied().collect();
         for key in keys {
@@ -61,7 +62,7 @@ impl World {
     }
 
     fn check_node(&mut self, node: usize) {
-        let Some(host) = self.hosts.get(node) else { return };
+        let Some(host) = self.hosts.get(node).filter(|host| !host.is_apart) else { return };
         let Some(run) = host.run.as_ref() else {
             return self.fault(Promise::ItSettles, node, "it does not run");
         };
@@ -99,7 +100,10 @@ impl World {
             for b in a + 1..self.hosts.len() {
                 let is_between = |wire: &&crate::network::Wire| wire.nodes.contains(&a) && wire.nodes.contains(&b);
                 let open = self.network.wires.iter().filter(is_between).filter(|wire| wire.is_open).count();
-                if open != 1 {
+                let is_apart = |node: usize| self.hosts.get(node).is_none_or(|host| host.is_apart);
+                // Whoever is out may dial again and again, and is hung up on.
+                let may_not = is_apart(a) || is_apart(b) || self.is_blocked_between(a, b);
+                if open != 1 && !may_not {
                     self.fault(Promise::ItSettles, a, format!("{open} connections to node {b}"));
                 }
             }

@@ -45,6 +45,10 @@ pub enum Promise {
     BoundsHold,
     /// When all is mended, everything ends.
     ItSettles,
+    /// Members know each other and each other's agents, and nobody else.
+    MembersAreKnown,
+    /// Nothing goes to those who are out, and nothing comes from them.
+    OutIsOut,
     /// What a node asks for can be done.
     HostIsUsable,
 }

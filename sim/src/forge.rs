@@ -5,7 +5,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use mesh::Outgoing;
 use proto::entry::Parts;
 use proto::metadata::MetadataDraft;
-use proto::record::{AgentRecord, CarriedRecord, Known, NodeRecord, RecordKind};
+use proto::record::{AgentRecord, CarriedRecord, Known, NodeRecord, RecordKind, Revocations};
 use proto::{AgentId, Boundary, Content, Draft, Header, Refusal, Shape, Verified};
 
 /// What stands where a signature would.
@@ -16,6 +16,15 @@ const SIGNATURE: [u8; 64] = [0x5a; 64];
 pub(crate) enum Record {
     Agent(Verified<Box<Known<AgentRecord>>>),
     Node(Verified<Box<Known<NodeRecord>>>),
+    Revocations(Verified<Box<Known<Revocations>>>),
+}
+
+/// Bytes of a certificate, as an authority makes them.
+const CERTIFICATE_BYTES: usize = 340;
+
+/// What stands where a certificate would.
+pub(crate) fn certificate() -> Bytes {
+    Bytes::from_static(&[0xce; CERTIFICATE_BYTES])
 }
 
 /// The public key whose hash an id is taken to be.
@@ -41,6 +50,13 @@ pub(crate) fn sign_node(record: NodeRecord) -> Result<Verified<Box<Known<NodeRec
     Ok(Verified::assert_verified(Box::new(Known { id, record, carried })))
 }
 
+/// Signs a list of revocations as the authority.
+pub(crate) fn sign_revocations(record: Revocations) -> Result<Verified<Box<Known<Revocations>>>, Refusal> {
+    let carried = CarriedRecord::assemble(RecordKind::Revocations, &record.write()?, &SIGNATURE, None)?;
+    let id = AgentId::new(record.mesh);
+    Ok(Verified::assert_verified(Box::new(Known { id, record, carried })))
+}
+
 /// Reads a record that came over a link or from disk.
 pub(crate) fn read_record(carried: CarriedRecord) -> Result<Record, Refusal> {
     Ok(match carried.kind() {
@@ -54,7 +70,11 @@ pub(crate) fn read_record(carried: CarriedRecord) -> Result<Record, Refusal> {
             let id = id_of(&record.public_key);
             Record::Node(Verified::assert_verified(Box::new(Known { id, record, carried })))
         }
-        RecordKind::Revocations => return Err(Refusal::RecordForm),
+        RecordKind::Revocations => {
+            let record = Revocations::read(carried.body())?;
+            let id = AgentId::new(record.mesh);
+            Record::Revocations(Verified::assert_verified(Box::new(Known { id, record, carried })))
+        }
     })
 }
 

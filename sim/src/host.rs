@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use mesh::{Change, ClientId, HostedAgent, LinkId, Node, Now, TransactionNumber};
 use proto::entry::{Entry, EntryNumber};
-use proto::record::{Known, NodeRecord};
+use proto::member::Validity;
+use proto::record::{Known, NodeRecord, Revocations};
 use proto::{AgentId, Name, NodeId, PrekeyId, Verified};
 use store::{RecordNumber, Store, StoreError, Transaction};
 
@@ -37,6 +38,26 @@ pub(crate) struct Host {
     pub(crate) slow_until: u64,
     /// Syncs wait until somebody lets them go.
     pub(crate) holds_syncs: bool,
+    /// What it needs to be a member of a mesh, if it is one.
+    pub(crate) member: Option<Member>,
+    /// Nodes that its operator wants no link with.
+    pub(crate) blocked: BTreeSet<NodeId>,
+    /// It is out, gone or not there yet: nobody need know it, and it need not know anybody.
+    pub(crate) is_apart: bool,
+}
+
+/// What a member keeps beside its store.
+#[derive(Clone, Debug)]
+pub(crate) struct Member {
+    /// Through whom it came.
+    pub(crate) seed: Option<usize>,
+    pub(crate) certificate: Validity,
+    pub(crate) revoked: Option<Verified<Box<Known<Revocations>>>>,
+    /// Times that it asked for a renewal, and times that it was given one.
+    pub(crate) asked: u32,
+    pub(crate) renewed: u32,
+    /// Nobody answers when it asks.
+    pub(crate) is_denied: bool,
 }
 
 /// The process.
@@ -53,6 +74,8 @@ pub(crate) struct Run {
     /// Whose keys verify frames, in this run.
     pub(crate) learned: BTreeSet<AgentId>,
     pub(crate) learned_nodes: BTreeSet<NodeId>,
+    /// Which record of each node it learned last.
+    pub(crate) sequences: BTreeMap<NodeId, u64>,
     pub(crate) record: Option<Verified<Box<Known<NodeRecord>>>>,
     pub(crate) links: BTreeMap<LinkId, LinkEnd>,
     pub(crate) clients: BTreeMap<ClientId, ClientEnd>,

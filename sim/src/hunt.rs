@@ -42,6 +42,16 @@ const fn schedule_of(rule: Rule) -> Option<usize> {
         Rule::StepBackErasesPrekeys => Some(17),
         Rule::JumpSuspendsExpiry => Some(18),
         Rule::PolicyRefuses => Some(19),
+        Rule::RecordsGoOn => Some(22),
+        Rule::SilentNodeEnds => Some(23),
+        Rule::LeftStaysLeft => Some(24),
+        Rule::RevokedIsCut | Rule::RevokedHoldsNoMail | Rule::RevokedIsNotHeard | Rule::ListGoesOn => Some(25),
+        Rule::RevokedIsRefused => Some(26),
+        Rule::OlderListIsRefused => Some(27),
+        Rule::CertificateIsRenewed => Some(28),
+        Rule::BlockedStaysOut => Some(30),
+        Rule::OwnRecordIsHighest => Some(31),
+        Rule::MembersAreProved => Some(32),
         Rule::AcceptedAfterSync
         | Rule::AttemptAfterSync
         | Rule::StoredAfterSync

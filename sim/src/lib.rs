@@ -20,6 +20,7 @@ mod hunt;
 mod library;
 mod links;
 mod machine;
+mod members;
 mod model;
 mod network;
 mod process;

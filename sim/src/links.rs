@@ -21,6 +21,10 @@ impl World {
         let Some(to) = self.node_of(peer) else {
             return self.fault(Promise::HostIsUsable, node, "it dials a node that is not there");
         };
+        if !self.has_address(node, to) {
+            return self.fault(Promise::HostIsUsable, node, "it dials a node that nobody has told it of");
+        }
+        self.judge_contact(node, to, "dials");
         let after = self.network.latency(&mut self.chance);
         self.plan(after, What::Dialed { node, incarnation, peer: to });
     }
@@ -155,6 +159,7 @@ impl World {
             return self.fault(Promise::HostIsUsable, node, "it signs for an agent that lives elsewhere");
         }
         self.model.sent(node, &content, entry);
+        self.tally_frame(wire, side, node);
         let to = self.network.wires.get(wire).map_or(usize::MAX, |there| there.node(1 - side));
         self.travel(wire, 1 - side, Parcel { from: node, to, content, sealed_to: seal_to });
     }
@@ -191,6 +196,7 @@ impl World {
 
     pub(crate) fn send_control(&mut self, node: usize, link: LinkId, said: Control) {
         let Some(end) = self.run(node).and_then(|run| run.links.get(&link)).copied() else { return };
+        self.control_leaves(node, end, &said);
         let latency = self.network.latency(&mut self.chance);
         let now = self.now;
         let Some(there) = self.network.wires.get_mut(end.wire) else { return };
@@ -287,6 +293,7 @@ impl World {
                     PeerSaid::Agent(known)
                 }
                 Ok(Record::Node(known)) => PeerSaid::Node(known),
+                Ok(Record::Revocations(list)) => PeerSaid::Revoked(list),
                 Err(refusal) => {
                     return self.fault(Promise::HostIsUsable, node, format!("a record on a link: {refusal}"));
                 }

@@ -117,6 +117,8 @@ pub(crate) struct Model {
     said: BTreeMap<(AgentId, MessageId), Vec<Key>>,
     /// Whose destination says STORED of what it has not: it answers for what it was sent.
     pub(crate) liars: BTreeSet<PairKey>,
+    /// Nodes that are out.
+    out_nodes: BTreeSet<usize>,
     /// Given up by its source, perhaps not yet on disk.
     gone: BTreeSet<Key>,
     pub(crate) now: u64,
@@ -159,6 +161,9 @@ pub struct Tally {
     pub dead: u64,
     pub jumps: u64,
     pub full: u64,
+    pub joins: u64,
+    pub records: u64,
+    pub record_bytes: u64,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -192,7 +197,9 @@ impl Model {
         }
         let source_node = self.homes.get(&key.pair.source).copied().unwrap_or(usize::MAX);
         let destination_node = self.homes.get(&key.pair.destination).copied().unwrap_or(usize::MAX);
-        self.mail.entry(key).or_insert_with(|| Mail { source_node, destination_node, ..Mail::default() })
+        let is_out = self.out_nodes.contains(&source_node) || self.out_nodes.contains(&destination_node);
+        let excuse = is_out.then_some("its node was revoked");
+        self.mail.entry(key).or_insert_with(|| Mail { source_node, destination_node, excuse, ..Mail::default() })
     }
 
     /// An agent said this to its node, and the node takes it now.
@@ -226,6 +233,14 @@ impl Model {
                 mail.excuse = Some(why);
             }
         }
+    }
+
+    /// A node is out: what its agents said or were to hear may end in any way that is told.
+    pub(crate) fn excuse_node(&mut self, node: usize, why: &'static str) {
+        for mail in self.mail.values_mut().filter(|mail| mail.source_node == node || mail.destination_node == node) {
+            mail.excuse = Some(why);
+        }
+        self.out_nodes.insert(node);
     }
 
     /// What was synced on a node is no longer there.

@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use mesh::{HostedAgent, Input, Node, Options, Past, PastEntry, PinnedPeer};
+use mesh::{HostedAgent, Input, Membership, Node, Options, Past, PastEntry, PinnedPeer, Trust};
 use proto::entry::{Entry, EntryNumber, Parts};
 use store::Store;
 
 use crate::disk::Image;
 use crate::fault::Promise;
 use crate::forge::{self, Record};
-use crate::host::{Host, Run};
+use crate::host::{Host, Member, Run};
+use crate::members::MESH;
 use crate::time::{MILLI, SECOND};
 use crate::world::{What, World};
 
@@ -23,7 +24,7 @@ impl World {
         let (segment_bytes, bounds) = (self.shape.segment_bytes, self.shape.bounds);
         let without = self.without;
         let (new_id, seed) = (self.chance.bytes32(), self.chance.bytes32());
-        let peers = self.peers_of(node);
+        let trust = self.trust_of(node);
         let Some(host) = self.hosts.get_mut(node).filter(|host| host.run.is_none()) else { return };
         let new_id = new_id.first_chunk().copied().unwrap_or_default();
         let limit_bytes = JOURNAL_SEGMENTS * segment_bytes as u64;
@@ -48,7 +49,7 @@ impl World {
             Ok(past) => past,
             Err(what) => return self.fault(Promise::HostIsUsable, node, what),
         };
-        let options = Options { bounds, ..options_of(host, peers, without) };
+        let options = Options { bounds, ..options_of(host, trust, without) };
         let core_now = host.now(now);
         let mut effects = std::mem::take(&mut self.effects);
         let made = Node::new(options, seed, past, core_now, &mut effects);
@@ -70,6 +71,7 @@ impl World {
             prekeys: BTreeMap::new(),
             learned,
             learned_nodes: std::iter::once(host.id).collect(),
+            sequences: BTreeMap::new(),
             record: None,
             links: BTreeMap::new(),
             clients: BTreeMap::new(),
@@ -101,9 +103,16 @@ impl World {
         }
     }
 
-    fn peers_of(&self, node: usize) -> Vec<PinnedPeer> {
-        let others = self.hosts.iter().enumerate().filter(|(at, _)| *at != node);
-        others.map(|(_, host)| PinnedPeer { name: host.name.clone(), node: host.id, can_dial: true }).collect()
+    /// Members know nobody but the one through whom they came; all others are pinned.
+    fn trust_of(&self, node: usize) -> Trust {
+        let pinned = |host: &Host| PinnedPeer { name: host.name.clone(), node: host.id, can_dial: true };
+        let member = self.hosts.get(node).and_then(|host| host.member.as_ref());
+        let Some(Member { seed, certificate, revoked, .. }) = member else {
+            let others = self.hosts.iter().enumerate().filter(|(at, _)| *at != node);
+            return Trust::Pinned(others.map(|(_, host)| pinned(host)).collect());
+        };
+        let seeds = seed.and_then(|seed| self.hosts.get(seed)).map(pinned).into_iter().collect();
+        Trust::Members(Membership { mesh: MESH, certificate: *certificate, revoked: revoked.clone(), seeds })
     }
 
     pub(crate) fn sync_begins(&mut self, node: usize, incarnation: u32) {
@@ -199,6 +208,7 @@ fn past_entry(entry: Entry) -> Result<PastEntry, String> {
             return match forge::read_record(carried.clone()) {
                 Ok(Record::Agent(known)) => Ok(PastEntry::Agent(known)),
                 Ok(Record::Node(known)) => Ok(PastEntry::Node(known)),
+                Ok(Record::Revocations(_)) => Err("a list of revocations in the journal".into()),
                 Err(refusal) => Err(format!("a record in the journal: {refusal}")),
             };
         }
@@ -232,7 +242,7 @@ fn past_entry(entry: Entry) -> Result<PastEntry, String> {
     })
 }
 
-fn options_of(host: &Host, peers: Vec<PinnedPeer>, without: Option<mesh::Rule>) -> Options {
+fn options_of(host: &Host, trust: Trust, without: Option<mesh::Rule>) -> Options {
     let node = HostedAgent {
         id: host.id.agent(),
         public_key: forge::public_key(host.id.agent()),
@@ -244,7 +254,8 @@ fn options_of(host: &Host, peers: Vec<PinnedPeer>, without: Option<mesh::Rule>) 
         bounds: mesh::Bounds::default(),
         node,
         addresses,
-        peers,
+        trust,
+        blocked: host.blocked.clone(),
         agents: host.agents.clone(),
         hops: 8,
         rules: without.map_or_else(mesh::Rules::default, mesh::Rules::without),

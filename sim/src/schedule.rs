@@ -63,6 +63,14 @@ impl World {
         world
     }
 
+    /// Members of a mesh with one agent each, before any of them starts: one after the other joins through the first.
+    #[must_use]
+    pub fn mesh(seed: u64, nodes: usize, without: Option<mesh::Rule>) -> Self {
+        let handling = Handling { respond: 0, pause_ms: 1, ..Handling::default() };
+        let quiet = Shape { name: "by hand", agents: 1, handling, sync_ms: 2, segment_bytes: 4 << 20, ..Shape::CALM };
+        Self::with(seed, Shape { nodes, members: true, agents_known: true, ..quiet }, without)
+    }
+
     /// Somebody says something. It is on its way to the node when this returns.
     pub fn submit(&mut self, from: usize, to: usize, wish: &Wish) -> Sent {
         let id = MessageId::new(self.chance.number());

@@ -35,6 +35,8 @@ pub struct Shape {
     pub sync_ms: u64,
     /// How much may wait where.
     pub bounds: Bounds,
+    /// Nodes are members of a mesh that join one after the other, and know nobody but the first; otherwise they are pinned.
+    pub members: bool,
     /// Agents are there when the node is born, and need not be made.
     pub agents_known: bool,
 }

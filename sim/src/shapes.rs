@@ -6,6 +6,9 @@ use crate::chance::Chance;
 use crate::shape::{Clocks, Frames, Handling, Shape, Talk, Troubles};
 use crate::time::{MILLI, SECOND};
 
+/// One world in so many is a mesh with members.
+const MEMBERS_EVERY: u64 = 8;
+
 impl Shape {
     /// Two nodes, and nothing goes wrong.
     pub const CALM: Self = Self {
@@ -51,6 +54,7 @@ impl Shape {
         segment_bytes: 256 << 10,
         sync_ms: 20,
         bounds: Bounds::USUAL,
+        members: false,
         agents_known: false,
     };
 
@@ -89,6 +93,7 @@ impl Shape {
         shape.nodes = 2 + chance.index(3);
         shape.agents = 1 + chance.index(3);
         shape.messages = chance.between(shape.messages / 2, shape.messages * 3 / 2);
+        shape.members = seed % MEMBERS_EVERY == MEMBERS_EVERY - 1;
         shape.agents_known = chance.percent(50);
         shape.sync_ms = chance.pick(&[2, 20, 20, 200]).copied().unwrap_or(20);
         shape

@@ -133,7 +133,7 @@ impl World {
                 Ok(signed) => self.made(node, Input::AgentSigned(signed)),
                 Err(refusal) => self.fault(Promise::HostIsUsable, node, format!("an agent's record: {refusal}")),
             },
-            Effect::SignNode(record) => match forge::sign_node(*record) {
+            Effect::SignNode(record) => match forge::sign_node(self.with_certificate(node, *record)) {
                 Ok(signed) => {
                     if let Some(run) = self.run(node) {
                         run.record = Some(signed.clone());
@@ -150,9 +150,14 @@ impl World {
             Effect::LearnNode(known) => {
                 if let Some(run) = self.run(node) {
                     run.learned.insert(known.get().id);
-                    run.learned_nodes.insert(proto::NodeId::new(known.get().id));
+                    let node = proto::NodeId::new(known.get().id);
+                    run.learned_nodes.insert(node);
+                    run.sequences.insert(node, known.get().record.sequence);
                 }
             }
+            Effect::ForgetNode(peer) => self.forgets(node, peer),
+            Effect::KeepRevoked(list) => self.keeps_revoked(node, list),
+            Effect::Renew => self.renews(node),
             Effect::Report(event) => self.report(node, &event),
             Effect::Stopped => {
                 if let Some(run) = self.run(node) {
@@ -251,6 +256,7 @@ impl World {
         if is_let_in {
             self.fault(Promise::StrangersStayOut, node, "another user is told something");
         }
+        self.judge_delivery(node, &content, is_delivery);
         self.model.told(node, client, &content, entry, wall);
         self.plan(heard_at - now, What::Hears { agent, client, content: Box::new(content) });
         if is_delivery {
@@ -337,6 +343,9 @@ impl World {
             Effect::SignNode(record) => trace.word(11 ^ record.sequence),
             Effect::LearnAgent(known) => trace.bytes(known.get().id.as_bytes()),
             Effect::LearnNode(known) => trace.bytes(known.get().id.as_bytes()),
+            Effect::ForgetNode(peer) => trace.bytes(peer.as_bytes()),
+            Effect::KeepRevoked(list) => trace.word(14 ^ list.get().record.epoch),
+            Effect::Renew => trace.word(15),
             Effect::Report(_) => trace.word(12),
             Effect::Stopped => trace.word(13),
         }

@@ -18,6 +18,7 @@ pub(crate) fn show_input(input: &Input) -> String {
             mesh::PeerSaid::UnknownSource(agent) => format!("link {} unknown source {}", link.0, agent.short()),
             mesh::PeerSaid::Agent(known) => format!("link {} agent {}", link.0, known.get().id.short()),
             mesh::PeerSaid::Node(known) => format!("link {} node {}", link.0, known.get().id.short()),
+            mesh::PeerSaid::Revoked(list) => format!("link {} list {}", link.0, list.get().record.epoch),
             mesh::PeerSaid::Want(agent) => format!("link {} wants {}", link.0, agent.short()),
             mesh::PeerSaid::Explain(id) => format!("link {} explain {id}", link.0),
             mesh::PeerSaid::Story(_) => format!("link {} story", link.0),
@@ -26,6 +27,7 @@ pub(crate) fn show_input(input: &Input) -> String {
         Input::LinkUp { link, peer, dialed, .. } => format!("link {} up to {peer} dialed={dialed}", link.0),
         Input::AgentSigned(known) => format!("agent {} signed", known.get().id.short()),
         Input::NodeSigned(_) => "node signed".into(),
+        Input::Revoked(list) => format!("list {}", list.get().record.epoch),
         Input::ClientCame { .. }
         | Input::ClientLeft { .. }
         | Input::ClientRoom { .. }
@@ -42,6 +44,11 @@ pub(crate) fn show_input(input: &Input) -> String {
         | Input::Unreadable { .. }
         | Input::Policy(_)
         | Input::Bounds(_)
+        | Input::Addresses(_)
+        | Input::Certified(_)
+        | Input::Block { .. }
+        | Input::Forget { .. }
+        | Input::Leave
         | Input::Tick
         | Input::Stop => format!("{input:?}"),
     }
@@ -104,6 +111,7 @@ pub(crate) fn show_effect(effect: &Effect) -> String {
         },
         Effect::LearnAgent(known) => format!("learn agent {}", known.get().id.short()),
         Effect::LearnNode(known) => format!("learn node {}", known.get().id.short()),
+        Effect::KeepRevoked(list) => format!("keep list {}", list.get().record.epoch),
         Effect::SignAgent(_) => "sign agent".into(),
         Effect::SignNode(_) => "sign node".into(),
         Effect::Dial { .. }
@@ -112,6 +120,8 @@ pub(crate) fn show_effect(effect: &Effect) -> String {
         | Effect::MakeAgent { .. }
         | Effect::MakePrekey { .. }
         | Effect::ErasePrekey { .. }
+        | Effect::ForgetNode(_)
+        | Effect::Renew
         | Effect::Report(_)
         | Effect::Stopped => format!("{effect:?}"),
     }

@@ -324,7 +324,9 @@ impl World {
                 self.plan(0, What::SyncBegins { node, incarnation });
             }
             // Whoever is down is started, whoever runs is left alone.
-            self.plan(20 * SECOND, What::Start { node });
+            if self.hosts.get(node).is_some_and(|host| !host.is_apart) {
+                self.plan(20 * SECOND, What::Start { node });
+            }
         }
         for agent in 0..self.agents.len() {
             self.plan(0, What::Act { agent, act: Act::Connect });

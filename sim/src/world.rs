@@ -221,6 +221,9 @@ impl World {
                 lies: false,
                 slow_until: 0,
                 holds_syncs: false,
+                member: self.shape.members.then(|| self.member(node)),
+                blocked: BTreeSet::new(),
+                is_apart: false,
             };
             for slot in 0..self.shape.agents {
                 let Some(name) = name_of('a', node, slot) else { continue };
@@ -234,7 +237,7 @@ impl World {
                 self.agents.push(Agent::new(node, name, uid, id, self.shape.handling));
             }
             self.hosts.push(host);
-            let at = self.chance.below(100 * MILLI);
+            let at = self.joins_at(node) + self.chance.below(100 * MILLI);
             self.plan(at, What::Start { node });
         }
         for agent in 0..self.agents.len() {

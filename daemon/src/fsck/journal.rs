@@ -175,7 +175,8 @@ impl Look {
         let options = Options {
             node: us,
             addresses: Vec::new(),
-            peers: Vec::new(),
+            trust: mesh::Trust::Pinned(Vec::new()),
+            blocked: std::collections::BTreeSet::new(),
             agents: hosted.collect(),
             hops: limits::HOPS_MAX,
             rules: mesh::Rules::default(),

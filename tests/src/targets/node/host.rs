@@ -252,6 +252,7 @@ impl Host {
             Effect::MakePrekey { agent, not_after } => self.asked.push_back(Asked::Prekey(agent, not_after)),
             Effect::SignAgent(record) => self.asked.push_back(Asked::AgentRecord(record)),
             Effect::SignNode(record) => self.asked.push_back(Asked::NodeRecord(record)),
+            Effect::ForgetNode(_) | Effect::KeepRevoked(_) | Effect::Renew => panic!("pinned peers do not come and go"),
             Effect::Stopped => self.has_stopped = true,
         }
     }
@@ -324,7 +325,8 @@ fn options(hosted: &[HostedAgent]) -> Options {
     Options {
         node: named(&cast.us, "us"),
         addresses: vec!["127.0.0.1:1".into()],
-        peers: peers.collect(),
+        trust: mesh::Trust::Pinned(peers.collect()),
+        blocked: std::collections::BTreeSet::new(),
         agents: hosted.to_vec(),
         hops: 8,
         bounds: mesh::Bounds::default(),
