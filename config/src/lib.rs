@@ -29,7 +29,7 @@ pub use limits::Limits;
 pub use load::{Flags, Host, load};
 pub use metrics::{MetricsError, MetricsListen};
 pub use origin::{Origin, Sources};
-pub use peer::{Peer, PeerError};
+pub use peer::{Peer, PeerError, is_address};
 pub use values::Shown;
 
 /// The commented sample, which is also the documentation of every key.

@@ -56,7 +56,8 @@ impl fmt::Display for Peer {
 }
 
 /// Whether `text` is a host or an IP address with a port. Whether the host is known is found when it is dialed.
-pub(crate) fn is_address(text: &str) -> bool {
+#[must_use]
+pub fn is_address(text: &str) -> bool {
     let Some((host, port)) = text.rsplit_once(':') else { return false };
     let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
     let is_host = match bare {

@@ -8,9 +8,12 @@ use std::time::Duration;
 
 use clap::{Args as Group, Parser, Subcommand, ValueEnum};
 
+pub(crate) mod membership;
+
 pub(crate) use self::host::{
     AgentVerb, Agents, Bugreport, Check, Completion, Doctor, Logs, Man, Names, Shell, Status, Whois,
 };
+use self::membership::{Authority, Invite, Join, Peer, Revoke, Sure, Up};
 use crate::render::Format;
 
 /// Talk to the agents of the mesh, and look after the daemon on this host.
@@ -51,6 +54,26 @@ impl Common {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
+    /// Take part in a mesh; without one, make one with this node as its first
+    Up(Up),
+    /// Take part in none for now: listen to nobody, dial nobody. What waits, waits
+    Down,
+    /// Print a ticket with which one other host can join
+    Invite(Invite),
+    /// Join a mesh, and exchange the first signed message
+    Join(Join),
+    /// Leave the mesh for good
+    Leave(Sure),
+    /// The other nodes of the mesh
+    Peers,
+    /// One other node
+    #[command(subcommand)]
+    Peer(Peer),
+    /// Shut a node out of the mesh for good, on every node
+    Revoke(Revoke),
+    /// The key that makes members of nodes
+    #[command(subcommand)]
+    Authority(Authority),
     /// How the node on this host is: peers, agents, what waits, and what is wrong with it
     Status(Status),
     /// Who can be reached

@@ -15,16 +15,22 @@ mod doctor;
 mod explain;
 mod host;
 mod identity;
+mod join;
+mod leave;
 mod logs;
 mod man;
 mod names;
 mod outbox;
+mod peers;
 mod ping;
 mod recv;
+mod revoke;
 mod select;
 mod send;
+mod start;
 mod status;
 mod tap;
+mod up;
 mod version;
 mod whois;
 
@@ -50,6 +56,15 @@ pub(crate) async fn run(args: Args, out: &Out) -> Result<ExitCode, Failure> {
         Verb::Agents(asked) => agents::run(&common, &asked, out).await,
         Verb::Agent(asked) => agents::show(&common, &asked, out).await,
         Verb::Whois(asked) => whois::run(&common, &asked, out).await,
+        Verb::Up(asked) => up::run(&common, asked, out).await,
+        Verb::Down => leave::down(&common, out).await,
+        Verb::Invite(asked) => up::invite(&common, &asked, out).await,
+        Verb::Join(asked) => join::run(&common, asked, out).await,
+        Verb::Leave(asked) => leave::run(&common, &asked, out).await,
+        Verb::Peers => peers::run(&common, out).await,
+        Verb::Peer(asked) => peers::one(&common, asked, out).await,
+        Verb::Revoke(asked) => revoke::run(&common, &asked, out).await,
+        Verb::Authority(asked) => revoke::authority(&common, &asked, out).await,
         Verb::Send(asked) => send::run(&common, asked, out).await,
         Verb::Ask(asked) => ask::run(&common, asked, out).await,
         Verb::Recv(asked) => recv::run(&common, asked, out).await,

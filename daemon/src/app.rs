@@ -7,16 +7,17 @@ use std::sync::Arc;
 use std::thread::JoinHandle as Thread;
 use std::time::Duration;
 
-use config::{Config, Mesh};
-use mesh::{HostedAgent, Input, Node, Options, PinnedPeer, Share};
+use config::Config;
+use mesh::{HostedAgent, Input, Node, Share};
 use proto::{Name, NodeId, limits};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use crate::agent::Door;
 use crate::clock::Clock;
+use crate::member::{self, Membership};
 use crate::node_task::{NodeTask, PATIENCE, Work};
-use crate::peer::PeerDoor;
+use crate::peer::{Opening, PeerDoor};
 use crate::policy::policy;
 use crate::pulse::Pulse;
 use crate::shared::{Ask, Shared};
@@ -68,25 +69,39 @@ impl App {
         let state = StateDir::open(&config.state_dir)?.with_credentials(config.credentials.as_deref())?;
         let (identity, disk) = state.open_identity()?;
         let node_key = Arc::clone(&identity.node);
+        let house = Membership::load(&state, config, node_key.id())?;
         // Before what was kept is read, which may take long: whoever waits for the daemon sees that it starts.
         let metrics = match &config.metrics {
             Some(listen) => Some(MetricsDoor::open(listen, config.socket.mode).await?),
             None => None,
         };
         // What can fail for reasons of the host comes first: a journal that was opened is no longer at rest.
-        let peers = open_peers(&node_key, config, inherited.mesh.as_ref(), inherited.is_restart).await?;
+        let peers = open_peers(&node_key, config, &house, inherited.mesh.as_ref(), inherited.is_restart).await?;
         let mut agents = Door::open(&config.socket, inherited.agents)?;
         let kept = state.agents()?;
-        let opened = journal::open(&state, disk, identity, config.store_limit)?;
+        let trust = house.inside().map(|inside| inside.trust());
+        let opened = journal::open(&state, disk, identity, config.store_limit, trust.as_deref())?;
         let (failure, failed) = watch::channel(None);
         let running = journal::start(opened.worker, clock, failure.clone())?;
         let (to_node, asks) = mpsc::channel(limits::NODE_QUEUE);
-        let shared = Arc::new(Shared::new(clock, Arc::clone(&node_key), config, to_node, running.journal, failure));
+        let listens_on = peers.as_ref().and_then(PeerDoor::listens_on);
+        let addresses = house.addresses(&config.mesh, listens_on);
+        let (to_members, orders) = mpsc::channel(limits::MEMBER_QUEUE);
+        let shared = Arc::new(Shared::new(
+            clock,
+            Arc::clone(&node_key),
+            house.name.clone(),
+            config,
+            to_node,
+            running.journal,
+            failure,
+            house.members(to_members, &addresses),
+        ));
         for key in opened.keys {
             shared.keys.learn(key);
         }
         shared.keys.learn(*node_key.public());
-        shared.hosted.insert(SigningKey::Node(Arc::clone(&node_key)), config.node_name.clone());
+        shared.hosted.insert(SigningKey::Node(Arc::clone(&node_key)), shared.name.clone());
         let mut hosted = Vec::with_capacity(kept.len());
         for agent in kept {
             let (id, public_key) = (agent.key.id(), *agent.key.public().as_bytes());
@@ -94,8 +109,7 @@ impl App {
             shared.hosted.insert(SigningKey::Agent(Box::new(agent.key)), agent.name.clone());
             hosted.push(HostedAgent { id, public_key, name: agent.name, uid: agent.uid });
         }
-        let listens_on = peers.as_ref().and_then(PeerDoor::listens_on);
-        let options = options(&node_key, config, hosted, listens_on);
+        let options = house.options(&node_key, config, hosted, addresses);
         let mut seed = [0; 32];
         getrandom::fill(&mut seed).map_err(|_| StartError::NoRandomness)?;
         let mut effects = Vec::new();
@@ -105,9 +119,14 @@ impl App {
         let (to_all, peers_too) = (Arc::clone(&shared), peers.clone());
         let task = NodeTask { node, shared: to_all, state, asks, stored, room, peers: peers_too, effects, work };
         let node = tokio::spawn(task.run());
+        let watched = house.watched(&config.mesh, listens_on);
+        shared.tasks.spawn("membership", house.task(&shared, orders, peers.clone(), &config.mesh).run());
         agents.listen(&shared);
         if let Some(peers) = &peers {
             peers.listen(&shared);
+        }
+        if let Some(listens_on) = watched {
+            shared.tasks.spawn("addresses", member::watch_addresses(Arc::clone(&shared), listens_on));
         }
         shared.tasks.spawn("echo", echo::run(Arc::clone(&shared)));
         let listen = listens_on.map_or("nothing".into(), |address| address.to_string());
@@ -118,16 +137,8 @@ impl App {
         }
         // The doors are open; whoever comes is served by the tasks.
         tokio::task::yield_now().await;
-        Ok(Self {
-            shared,
-            agents,
-            peers,
-            node,
-            journal: running.thread,
-            failure: failed,
-            metrics,
-            mesh: inherited.mesh,
-        })
+        let mesh = inherited.mesh;
+        Ok(Self { shared, agents, peers, node, journal: running.thread, failure: failed, metrics, mesh })
     }
 
     /// Who this node is.
@@ -246,44 +257,25 @@ impl App {
 
 /// The run before may still hold the port for a moment.
 async fn open_peers(
-    node_key: &Arc<keys::NodeKey>,
+    node: &Arc<keys::NodeKey>,
     config: &Config,
+    house: &Membership,
     passed: Option<&UdpSocket>,
     is_restart: bool,
 ) -> Result<Option<PeerDoor>, StartError> {
+    if house.is_down() {
+        return Ok(None);
+    }
     let mut looks = if is_restart { CLOSE_LATE.as_millis() / LOOK.as_millis() } else { 0 };
     loop {
         let passed = passed.map(UdpSocket::try_clone).transpose().map_err(StartError::Passed)?;
-        match PeerDoor::open(node_key, &config.node_name, &config.mesh, passed) {
+        let opening = Opening { node, name: &house.name, mesh: &config.mesh, inside: house.door(), passed };
+        match PeerDoor::open(opening) {
             Err(StartError::PortInUse { .. }) if looks > 0 => looks -= 1,
             opened => return opened,
         }
         tokio::time::sleep(LOOK).await;
     }
-}
-
-fn options(
-    node_key: &keys::NodeKey,
-    config: &Config,
-    agents: Vec<HostedAgent>,
-    listens_on: Option<SocketAddr>,
-) -> Options {
-    let peers = config.mesh.peers.iter().map(|peer| PinnedPeer {
-        name: peer.name.clone(),
-        node: peer.node,
-        can_dial: peer.address.is_some(),
-    });
-    let node = HostedAgent {
-        id: node_key.id().agent(),
-        public_key: *node_key.public().as_bytes(),
-        name: config.node_name.clone(),
-        uid: rustix::process::geteuid().as_raw(),
-    };
-    let addresses = addresses(&config.mesh, listens_on);
-    let (hops, bounds, rules) = (config.mesh.hops, bounds(&config.limits), mesh::Rules::default());
-    let trust = mesh::Trust::Pinned(peers.collect());
-    let blocked = std::collections::BTreeSet::new();
-    Options { node, addresses, trust, blocked, agents, hops, bounds, rules }
 }
 
 /// How much may wait where. What the doors may be reading is not the operator's to say: their buffers have that size.
@@ -297,15 +289,6 @@ pub(crate) fn bounds(limits: &config::Limits) -> mesh::Bounds {
         deliveries_failed: limits.deliveries,
         ..mesh::Bounds::default()
     }
-}
-
-/// What stands in our record: what the operator says, or the address that is listened on if it is one.
-fn addresses(mesh: &Mesh, listens_on: Option<SocketAddr>) -> Vec<Box<str>> {
-    if !mesh.advertise.is_empty() {
-        return mesh.advertise.clone();
-    }
-    let one = listens_on.filter(|address| !address.ip().is_unspecified());
-    one.map(|address| address.to_string().into_boxed_str()).into_iter().collect()
 }
 
 /// Lets sessions and links write what they were given, and then end.

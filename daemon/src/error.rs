@@ -135,6 +135,25 @@ pub enum StartError {
         "a socket that was passed to the daemon cannot be used: {0}\n  fix: look at the socket unit that passes it"
     )]
     Passed(std::io::Error),
+    /// What the node keeps of its mesh cannot be used.
+    #[error(
+        "{}: it {why}\n  fix: put the mesh/ folder back from a backup, or move it away and join again", path.display()
+    )]
+    Mesh {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// Two kinds of trust at once.
+    #[error(
+        "this node is in mesh {mesh}, and mesh.peers pins others; a node uses one kind of trust\n  fix: remove mesh.peers \
+         from the configuration, or leave the mesh (without mesh.peers: aicpctl leave)"
+    )]
+    TwoTrusts {
+        /// What people call the mesh.
+        mesh: String,
+    },
     /// Metrics cannot be told where they should be.
     #[error("metrics.listen = {listen:?}: {why}\n  fix: give another place, or none, as metrics.listen")]
     Metrics {

@@ -19,6 +19,7 @@ mod groups;
 mod inherited;
 mod journal;
 mod load;
+mod member;
 mod node_task;
 mod peer;
 mod policy;

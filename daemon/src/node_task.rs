@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use keys::verify::{self, Attested};
 use keys::{PublicKey, sign};
 use mesh::{Change, Control, Effect, Effects, Event, HostedAgent, Input, LinkId, Node, TransactionNumber};
@@ -14,6 +15,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
 use crate::clock::duration;
+use crate::member::ToMembers;
 use crate::peer::PeerDoor;
 use crate::shared::{Ask, Room, Shared, Turn};
 use crate::tables::{IsDelivery, LinkHandle, SigningKey, ToLink};
@@ -203,7 +205,7 @@ impl NodeTask {
                 Ok(fact) => self.work.facts.push_back(fact),
                 Err(refusal) => tracing::error!(name = %record.name, %refusal, "an agent's record was not signed"),
             },
-            Effect::SignNode(record) => match self.sign_node(&record) {
+            Effect::SignNode(record) => match self.sign_node(*record) {
                 Ok(fact) => self.work.facts.push_back(fact),
                 Err(refusal) => tracing::error!(%refusal, "this node's record was not signed"),
             },
@@ -211,12 +213,17 @@ impl NodeTask {
             Effect::LearnNode(record) => {
                 let known = record.get();
                 self.learn(known.id, &known.record.public_key);
+                self.find_at(NodeId::new(known.id), &known.record);
                 if known.id == self.shared.node.agent() {
                     self.shared.own_record.send_replace(Some(known.carried.clone()));
                 }
             }
-            // Taken up with enrolment.
-            Effect::ForgetNode(_) | Effect::KeepRevoked(_) | Effect::Renew => {}
+            Effect::ForgetNode(node) => self.shared.peers.forget(node),
+            Effect::Renew => self.shared.members.tell_now(ToMembers::Renew),
+            Effect::KeepRevoked(list) => {
+                let carried = list.get().carried.clone();
+                self.shared.members.tell_now(ToMembers::Revoked(carried));
+            }
             Effect::Report(event) => self.report(&event),
             Effect::Stopped => self.work.has_stopped = true,
         }
@@ -290,11 +297,29 @@ impl NodeTask {
         Ok(Input::AgentSigned(Attested::known(proof).boxed()))
     }
 
-    fn sign_node(&self, record: &NodeRecord) -> Result<Input, Refusal> {
-        let carried = sign::node_record(&self.shared.node_key, record)?;
-        let proof = verify::node_record(carried.clone())?;
+    /// A member's record carries the certificate that makes it one.
+    fn sign_node(&self, record: NodeRecord) -> Result<Input, Refusal> {
+        let inside = self.shared.members.inside.as_ref();
+        let certificate = inside.map(|inside| Bytes::copy_from_slice(&inside.certificate().der));
+        let record = NodeRecord { certificate, ..record };
+        let carried = sign::node_record(&self.shared.node_key, &record)?;
+        let proof = match inside {
+            Some(inside) => verify::member_record(carried.clone(), &inside.trust())?,
+            None => verify::node_record(carried.clone())?,
+        };
         self.shared.own_record.send_replace(Some(carried));
         Ok(Input::NodeSigned(Attested::known(proof).boxed()))
+    }
+
+    /// Where a peer can be dialed from now on, and what it says about its links.
+    fn find_at(&self, peer: NodeId, record: &NodeRecord) {
+        if self.shared.members.inside.is_none() || peer == self.shared.node {
+            return;
+        }
+        let board = self.shared.peers.board(peer);
+        let mut said = board.said.lock();
+        said.addresses.clone_from(&record.addresses);
+        said.links.clone_from(&record.links);
     }
 
     fn learn(&self, id: AgentId, public_key: &[u8; limits::PUBLIC_KEY_BYTES]) {

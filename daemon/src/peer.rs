@@ -13,7 +13,8 @@ mod tests;
 mod transport;
 mod writer;
 
-pub(crate) use door::PeerDoor;
+pub(crate) use dial::SERVER_NAME;
+pub(crate) use door::{Opening, PeerDoor, any_port};
 
 use proto::{ErrorCode, Refusal};
 
@@ -61,8 +62,47 @@ impl std::fmt::Display for LinkEnd {
     }
 }
 
-/// TLS's word for a certificate whose key is not one that is trusted: alert 49, as QUIC carries it.
+/// How a newcomer dials the node that gave out its ticket.
+pub(crate) fn newcomer_config(tls: rustls::ClientConfig) -> Result<quinn::ClientConfig, crate::StartError> {
+    transport::client(tls, std::sync::Arc::new(transport::transport()))
+}
+
+/// TLS's words about certificates, as QUIC carries them: 256 and the number of the alert.
+const REVOKED: u64 = 0x0100 + 44;
+/// It has expired, or does not count yet.
+const OUT_OF_TIME: u64 = 0x0100 + 45;
+/// The mesh's authority did not sign it.
+const UNKNOWN_AUTHORITY: u64 = 0x0100 + 48;
+/// Its key is not one that is trusted.
 const NOT_TRUSTED: u64 = 0x0100 + 49;
+
+/// What the peer says about our certificate.
+fn about_ours(code: u64) -> Option<&'static str> {
+    match code {
+        REVOKED => Some("the peer says that this node was shut out of the mesh"),
+        OUT_OF_TIME => Some(
+            "by the peer's clock the certificate of this node has expired, or does not count yet: one of the two clocks is \
+             wrong, or this node was off for too long and has to join again",
+        ),
+        UNKNOWN_AUTHORITY => Some("the peer is in another mesh, or was told of its peers by its configuration"),
+        NOT_TRUSTED => Some("the peer does not know this node: add it to its mesh.peers"),
+        _ => None,
+    }
+}
+
+/// What is wrong with the peer's certificate.
+fn about_theirs(code: u64) -> Option<&'static str> {
+    match code {
+        REVOKED => Some("it was shut out of the mesh"),
+        OUT_OF_TIME => Some(
+            "by the clock of this host the peer's certificate has expired, or does not count yet: one of the two clocks is \
+             wrong, or the peer was off for too long and has to join again",
+        ),
+        UNKNOWN_AUTHORITY => Some("the peer is in another mesh"),
+        NOT_TRUSTED => Some("another node answers there: its id is not the one that was meant"),
+        _ => None,
+    }
+}
 
 /// In words. What comes from the peer is cut and escaped, for it goes into logs.
 pub(crate) fn describe(error: &quinn::ConnectionError) -> String {
@@ -76,20 +116,14 @@ pub(crate) fn describe(error: &quinn::ConnectionError) -> String {
             0 | 1 => format!("closed by the peer: {}", said(&close.reason)),
             code => format!("closed by the peer: {} (AICP-{code})", said(&close.reason)),
         },
-        quinn::ConnectionError::ConnectionClosed(close) if u64::from(close.error_code) == NOT_TRUSTED => {
-            "the peer does not know this node: add it to its mesh.peers".into()
-        }
-        quinn::ConnectionError::ConnectionClosed(close) => {
-            format!("closed by the peer: {} ({})", said(&close.reason), close.error_code)
-        }
-        quinn::ConnectionError::TransportError(error) if u64::from(error.code) == NOT_TRUSTED => {
-            "another node answers there: its id is not the one in mesh.peers".into()
+        quinn::ConnectionError::ConnectionClosed(close) => about_ours(close.error_code.into())
+            .map_or_else(|| format!("closed by the peer: {} ({})", said(&close.reason), close.error_code), Into::into),
+        quinn::ConnectionError::TransportError(transport) => {
+            about_theirs(transport.code.into()).map_or_else(|| error.to_string(), Into::into)
         }
         quinn::ConnectionError::TimedOut => "nothing was heard".into(),
         quinn::ConnectionError::LocallyClosed => "closed here".into(),
         quinn::ConnectionError::Reset => "the peer knows nothing of it, perhaps after a restart".into(),
-        quinn::ConnectionError::VersionMismatch
-        | quinn::ConnectionError::TransportError(_)
-        | quinn::ConnectionError::CidsExhausted => error.to_string(),
+        quinn::ConnectionError::VersionMismatch | quinn::ConnectionError::CidsExhausted => error.to_string(),
     }
 }

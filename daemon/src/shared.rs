@@ -15,6 +15,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch}
 use crate::Failure;
 use crate::clock::Clock;
 use crate::journal::Journal;
+use crate::member::Members;
 use crate::reload::Live;
 use crate::tables::{HostedAgents, Links, Peers, PublicKeys, Sessions, Users};
 use crate::tasks::Tasks;
@@ -108,6 +109,8 @@ pub(crate) struct Shared {
     pub(crate) peers: Peers,
     pub(crate) keys: PublicKeys,
     pub(crate) hosted: HostedAgents,
+    /// The mesh that this node is in, and the way to the task that looks after it.
+    pub(crate) members: Members,
     /// This node's record, once it is signed. No link says HELLO before.
     pub(crate) own_record: watch::Sender<Option<CarriedRecord>>,
     pub(crate) users: Users,
@@ -125,20 +128,23 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    #[expect(clippy::too_many_arguments, reason = "each is made by another part of the start, once")]
     pub(crate) fn new(
         clock: Clock,
         node_key: Arc<NodeKey>,
+        name: Name,
         config: &Config,
         to_node: mpsc::Sender<Ask>,
         journal: Journal,
         failure: watch::Sender<Option<Failure>>,
+        members: Members,
     ) -> Self {
         let node = node_key.id();
         Self {
             clock,
             node_key,
             node,
-            name: config.node_name.clone(),
+            name,
             state_dir: config.state_dir.clone(),
             live: Live::new(config),
             to_node,
@@ -148,6 +154,7 @@ impl Shared {
             peers: Peers::default(),
             keys: PublicKeys::default(),
             hosted: HostedAgents::default(),
+            members,
             own_record: watch::Sender::new(None),
             users: Users::default(),
             large: Arc::new(Semaphore::new(limits::LARGE_FRAMES_BYTES)),

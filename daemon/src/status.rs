@@ -5,14 +5,16 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use mesh::{AgentSummary, ClientId, Node, Now, PeerState, PeerSummary, Unanswered, millis};
+use mesh::{AgentSummary, ClientId, Node, Now, PeerState, PeerSummary, Summary, Unanswered, millis};
 use proto::control::{
-    AgentStatus, AllowTest, ControlBody, DirectoryAgent, NodeAgents, NodeStatus, PeerStatus, Select, Tap, schema,
-    subject,
+    AgentStatus, AllowTest, ControlBody, DirectoryAgent, NodeAgents, NodePeers, NodeStatus, PeerStatus, Select, Tap,
+    schema, subject,
 };
-use proto::{Content, ContentType, ErrorCode, NodeId};
+use proto::member::Validity;
+use proto::{Content, ContentType, ErrorCode, NodeId, limits};
 
 use crate::agent::{answer as answer_frame, content_type_of_answer, error_frame};
+use crate::member::{self, View};
 use crate::peer::PeerDoor;
 use crate::reload;
 use crate::shared::Shared;
@@ -31,6 +33,7 @@ pub(crate) fn answer(
     let body = match asked.metadata.subject() {
         Some(subject::STATUS) => Ok(status(shared, peers, node, apart).write(content_type)),
         Some(subject::AGENTS) => Ok(agents(shared, node).write(content_type)),
+        Some(subject::PEERS) => Ok(peers_told(shared, node).write(content_type)),
         Some(subject::OUTBOX) => {
             read(asked).and_then(|select: Select| node.outbox(&select, now)).map(|outbox| outbox.write(content_type))
         }
@@ -78,6 +81,7 @@ fn status(shared: &Shared, peers: Option<&PeerDoor>, node: &Node, apart: &BTreeM
     let summary = node.summary();
     let age = |since: Option<u64>| since.map_or(0, |since| millis(now.wall.0.saturating_sub(since)));
     let ours = summary.agents.iter().filter(|agent| agent.is_local);
+    let (inside, view) = (shared.members.inside.as_ref(), shared.members.view());
     NodeStatus {
         schema: schema::STATUS.into(),
         node_id: shared.node.to_string(),
@@ -86,8 +90,13 @@ fn status(shared: &Shared, peers: Option<&PeerDoor>, node: &Node, apart: &BTreeM
         uptime_ms: millis(now.mono.0),
         listen: peers.and_then(PeerDoor::listens_on).map(|address| address.to_string()).into_iter().collect(),
         state_dir: shared.state_dir.display().to_string(),
-        mesh: "pinned".into(),
-        peers: summary.peers.iter().map(|peer| peer_status(shared, peer, now)).collect(),
+        mesh: match (&shared.members.inside, summary.peers.is_empty() && peers.is_none()) {
+            (Some(_), _) => "authority",
+            (None, true) => "none",
+            (None, false) => "pinned",
+        }
+        .into(),
+        peers: summary.peers.iter().map(|peer| peer_status(shared, &summary, &view, peer, now)).collect(),
         agents: ours.map(|agent| agent_status(agent, now)).collect(),
         outbox_messages: summary.outbox_messages,
         outbox_bytes: summary.outbox_bytes,
@@ -101,13 +110,18 @@ fn status(shared: &Shared, peers: Option<&PeerDoor>, node: &Node, apart: &BTreeM
         dead_oldest_ms: age(summary.dead_oldest),
         expiry_suspended: summary.is_suspended,
         disk_full: summary.is_disk_full,
-        warnings: apart.iter().map(|(peer, theirs)| clock_warning(&summary.peers, *peer, *theirs, now)).collect(),
+        warnings: warnings(shared, &summary, apart, now),
+        mesh_id: inside.map_or_else(String::new, |inside| member::hex(&inside.authority.mesh())),
+        mesh_name: inside.map_or_else(String::new, |inside| inside.authority.name().to_string()),
+        certificate_until_ms: inside.map_or(0, |inside| millis(inside.certificate().validity.not_after)),
+        is_holder: view.is_holder,
+        is_up: view.is_up,
+        members: u64::try_from(summary.peers.len()).unwrap_or(0) + 1,
         time_ms: millis(now.wall.0),
-        ..NodeStatus::default()
     }
 }
 
-fn peer_status(shared: &Shared, peer: &PeerSummary, now: Now) -> PeerStatus {
+fn peer_status(shared: &Shared, all: &Summary, view: &View, peer: &PeerSummary, now: Now) -> PeerStatus {
     use std::sync::atomic::Ordering::Relaxed;
     let board = shared.peers.board(peer.node);
     let said = board.said.lock();
@@ -129,8 +143,55 @@ fn peer_status(shared: &Shared, peer: &PeerSummary, now: Now) -> PeerStatus {
         sent_bytes: board.sent_bytes.load(Relaxed),
         received_bytes: board.received_bytes.load(Relaxed),
         last_error: said.last_error.clone(),
-        ..PeerStatus::default()
+        addresses: said.addresses.iter().map(ToString::to_string).collect(),
+        is_holder: view.holders.contains(&peer.node),
+        is_blocked: view.blocked.contains(&peer.node),
+        links: said.links.iter().map(|link| name_of(shared, all, *link)).collect(),
+        agents: u64::try_from(all.agents.iter().filter(|agent| agent.node == peer.node).count()).unwrap_or(0),
     }
+}
+
+/// A node by its name, or by its id where no name is known.
+fn name_of(shared: &Shared, all: &Summary, node: NodeId) -> String {
+    if node == shared.node {
+        return shared.name.to_string();
+    }
+    let known = all.peers.iter().find(|peer| peer.node == node);
+    known.map_or_else(|| node.to_string(), |peer| peer.name.to_string())
+}
+
+fn peers_told(shared: &Shared, node: &Node) -> NodePeers {
+    let (summary, view, now) = (node.summary(), shared.members.view(), shared.clock.now());
+    NodePeers {
+        schema: schema::PEERS.into(),
+        peers: summary.peers.iter().map(|peer| peer_status(shared, &summary, &view, peer, now)).collect(),
+        revoked: view.revoked.iter().map(ToString::to_string).collect(),
+        epoch: view.epoch,
+    }
+}
+
+/// What an operator should know, the worst first.
+fn warnings(shared: &Shared, summary: &Summary, apart: &BTreeMap<NodeId, u64>, now: Now) -> Vec<String> {
+    let certificate = shared.members.inside.as_ref().and_then(|inside| {
+        let validity = inside.certificate().validity;
+        let renewal = shared.members.view().renewal.clone();
+        member::out_of_time(validity, now.wall.0).or_else(|| certificate_warning(validity, renewal, now))
+    });
+    let clocks = apart.iter().map(|(peer, theirs)| clock_warning(&summary.peers, *peer, *theirs, now));
+    certificate.into_iter().chain(clocks).collect()
+}
+
+fn certificate_warning(validity: Validity, renewal: Option<String>, now: Now) -> Option<String> {
+    let left = validity.not_after.saturating_sub(now.wall.0);
+    let days = left / (24 * limits::HOUR);
+    let why = renewal.map(|why| format!(": {why}"));
+    if left > limits::CERTIFICATE_WARN && why.is_none() {
+        return None;
+    }
+    Some(format!(
+        "the certificate of this node ends in {days} days and was not renewed{}; it is tried again by itself",
+        why.unwrap_or_default()
+    ))
 }
 
 fn agent_status(agent: &AgentSummary, now: Now) -> AgentStatus {

@@ -252,6 +252,10 @@ pub(crate) struct PeerBoard {
 pub(crate) struct PeerSpeech {
     /// Where it is, or was last.
     pub(crate) address: String,
+    /// Where it can be dialed, as its record, the configuration or a ticket says.
+    pub(crate) addresses: Vec<Box<str>>,
+    /// With whom it is linked, as its record says.
+    pub(crate) links: Vec<NodeId>,
     /// Why the last dial or link came to its end.
     pub(crate) last_error: String,
     pub(crate) connection: Option<quinn::Connection>,
@@ -278,9 +282,14 @@ impl PeerBoard {
 pub(crate) struct Peers(DashMap<NodeId, Arc<PeerBoard>>);
 
 impl Peers {
-    /// A peer's board. Only configured peers get this far, so the table stays as small as the configuration.
+    /// A peer's board. Only configured peers and members get this far, so the table stays as small as they are few.
     pub(crate) fn board(&self, peer: NodeId) -> Arc<PeerBoard> {
         Arc::clone(&self.0.entry(peer).or_default())
+    }
+
+    /// Nothing is known of it any more. Whoever holds its board goes on to write on it.
+    pub(crate) fn forget(&self, peer: NodeId) {
+        self.0.remove(&peer);
     }
 }
 

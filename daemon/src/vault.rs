@@ -289,7 +289,7 @@ pub(crate) fn store_options(limit_bytes: u64) -> Result<store::Options, StartErr
 }
 
 /// Whole or not at all, also after a crash, and for its owner alone.
-fn write_synced(path: &Path, bytes: &[u8], folder: &Path) -> std::io::Result<()> {
+pub(crate) fn write_synced(path: &Path, bytes: &[u8], folder: &Path) -> std::io::Result<()> {
     let beside = path.with_extension("new");
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
     file.write_all(bytes)?;
@@ -300,7 +300,7 @@ fn write_synced(path: &Path, bytes: &[u8], folder: &Path) -> std::io::Result<()>
 
 /// Makes a folder, and those above it, for their owner alone, so that no power cut takes them away again. One that is
 /// there stays as it is.
-fn make_folder(folder: &Path) -> std::io::Result<()> {
+pub(crate) fn make_folder(folder: &Path) -> std::io::Result<()> {
     if folder.is_dir() {
         return Ok(());
     }
@@ -313,7 +313,7 @@ fn make_folder(folder: &Path) -> std::io::Result<()> {
 }
 
 /// Makes the names in it durable.
-fn sync_folder(folder: &Path) -> std::io::Result<()> {
+pub(crate) fn sync_folder(folder: &Path) -> std::io::Result<()> {
     File::open(folder)?.sync_all()
 }
 

@@ -266,7 +266,7 @@ impl Node {
             to,
             source: known,
             source_name: name.as_ref().map_or(agent, Name::as_str),
-            node: host.or_else(|| self.node_named(&node.parse().ok()?)),
+            node: host.or_else(|| self.node_named(&node.parse().ok()?).ok()),
             node_name: host_name.as_ref().map_or(node, Name::as_str),
             capability: capability.as_deref(),
             subject: subject.as_deref(),

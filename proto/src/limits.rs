@@ -209,6 +209,7 @@ pub const JOIN_ANSWER_BYTES_MAX: usize = CONTROL_BYTES_MAX - 1024;
 /// Longest words of a refusal.
 pub const REFUSED_WORDS_BYTES_MAX: usize = 1024;
 
+const _: () = assert!(JOIN_WAIT > MEMBER_ANSWER_WAIT, "an inviter may have to ask another node");
 const _: () = assert!(ADDRESSES_MAX == 16, "a ticket names as many addresses as a record");
 const _: () = assert!(RENEW_AT < WARN_AT && WARN_AT < CERTIFICATE_PARTS);
 const _: () = assert!(NODE_RECORD_LIFE < CERTIFICATE_LIFE && TICKET_LIFE <= TICKET_LIFE_MAX);
@@ -559,6 +560,22 @@ pub const UNKNOWN_SOURCE_WAIT: u64 = SECOND / 2;
 pub const UNKNOWN_SOURCE_PAUSE: u64 = 5 * SECOND;
 /// Notices that one link is sent in a second.
 pub const NOTICES_PER_SECOND: u32 = 16;
+/// Between two attempts to dial one peer at different addresses.
+pub const DIAL_STAGGER: u64 = SECOND / 4;
+/// Orders, newcomers and members that wait for the task that looks after membership.
+pub const MEMBER_QUEUE: usize = 256;
+/// How long another member may take to answer a question about membership.
+pub const MEMBER_ANSWER_WAIT: u64 = 10 * SECOND;
+/// How long a newcomer and the node that it asks may take for all they have to say.
+pub const JOIN_WAIT: u64 = 15 * SECOND;
+/// Before a node that leaves closes its links, the others hear of it for this long.
+pub const LEAVE_WAIT: u64 = SECOND / 2;
+/// A ticket that is over is remembered for this long, so that whoever comes with it hears why it is refused.
+pub const TICKET_KEPT: u64 = 24 * HOUR;
+/// Between two looks at the addresses of this host.
+pub const ADDRESSES_LOOK: u64 = 60 * SECOND;
+/// From this long before its certificate ends on, a node that could not renew it says so.
+pub const CERTIFICATE_WARN: u64 = 7 * 24 * HOUR;
 /// What a clean stop may take before it becomes an unclean one.
 pub const STOP_WAIT: u64 = 5 * SECOND;
 

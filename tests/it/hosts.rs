@@ -6,6 +6,7 @@ mod closed;
 mod codes;
 mod credit;
 mod disk;
+mod enrol;
 mod errors;
 mod forged;
 mod fsck;

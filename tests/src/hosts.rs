@@ -158,6 +158,19 @@ impl Host {
         fs::write(self.config(), text).expect("a file");
     }
 
+    /// Writes a configuration that says nothing about other nodes or the network.
+    ///
+    /// # Panics
+    /// If that fails.
+    pub fn configure_open(&self) {
+        let (state, socket) = (self.folder.join("state"), self.socket());
+        let text = format!(
+            "[node]\nstate_dir = {state:?}\n\n[socket]\npath = {socket:?}\n\n[log]\nlevel = {:?}\n",
+            self.level
+        );
+        fs::write(self.config(), text).expect("a file");
+    }
+
     /// Adds to the configuration that was written.
     ///
     /// # Panics

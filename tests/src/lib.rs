@@ -15,6 +15,7 @@ pub mod hex;
 pub mod hostile;
 pub mod hosts;
 pub mod judge;
+pub mod members;
 pub mod memory;
 pub mod moved;
 pub mod net;

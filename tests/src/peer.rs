@@ -6,11 +6,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use keys::certificate::self_signed;
+use keys::certificate::{self, self_signed};
 use keys::prekey::PrekeyPublic;
 use keys::sign::{self, Signer};
 use keys::tls::{Shown, dialer};
-use keys::{AgentKey, NodeKey, Prekeys, PublicKey, Sealer, verify};
+use keys::{AgentKey, AuthorityCertificate, AuthorityKey, NodeKey, Prekeys, PublicKey, Sealer, verify};
 use proto::link::{ControlMessage, Hello, Notice};
 use proto::metadata::MetadataDraft;
 use proto::record::{AgentRecord, CarriedRecord, NodeRecord};
@@ -59,6 +59,15 @@ pub struct Peer {
     /// The seed of its key: with it the test signs what no honest node would.
     pub seed: [u8; 32],
     key: Arc<NodeKey>,
+    membership: Option<Membership>,
+}
+
+/// What makes it a member of a mesh.
+#[derive(Debug)]
+struct Membership {
+    mesh: [u8; limits::ID_BYTES],
+    certificate: Bytes,
+    not_after: u64,
 }
 
 /// An agent that lives there.
@@ -80,7 +89,45 @@ impl Peer {
     pub fn new(name: &str) -> Self {
         let seed = random_seed();
         let key = Arc::new(NodeKey::from_published_seed(&seed));
-        Self { name: name.parse().expect("a name"), seed, key }
+        Self { name: name.parse().expect("a name"), seed, key, membership: None }
+    }
+
+    /// A member of a mesh, as its authority would make one.
+    ///
+    /// # Panics
+    /// If no certificate can be made.
+    #[must_use]
+    pub fn enrolled(name: &str, (key, mesh): &(AuthorityKey, AuthorityCertificate)) -> Self {
+        let peer = Self::new(name);
+        let der = certificate::of_node(key, mesh, peer.key.public(), &peer.name, wall()).expect("a certificate");
+        let not_after = certificate::read(&der).expect("a certificate").validity.not_after;
+        let membership = Membership { mesh: mesh.mesh(), certificate: Bytes::copy_from_slice(&der), not_after };
+        Self { membership: Some(membership), ..peer }
+    }
+
+    /// Who it is.
+    #[must_use]
+    pub fn id(&self) -> NodeId {
+        self.key.id()
+    }
+
+    /// Its own record, with whatever is changed about it, signed by its key.
+    ///
+    /// # Panics
+    /// If it cannot be signed.
+    #[must_use]
+    pub fn record_with(&self, change: impl FnOnce(&mut NodeRecord)) -> CarriedRecord {
+        let mut record = NodeRecord {
+            public_key: *self.key.public().as_bytes(),
+            name: self.name.clone(),
+            addresses: Vec::new(),
+            links: Vec::new(),
+            certificate: self.membership.as_ref().map(|membership| membership.certificate.clone()),
+            sequence: wall(),
+            expiry: self.membership.as_ref().map_or(u64::MAX, |membership| membership.not_after),
+        };
+        change(&mut record);
+        sign::node_record(&self.key, &record).expect("signed")
     }
 
     /// As it stands in a daemon's `mesh.peers`: known, and not to be dialed.
@@ -130,7 +177,10 @@ impl Peer {
     /// If the daemon does not take it.
     pub async fn dial(&self, host: &Host) -> Link {
         let node: NodeId = host.id.parse().expect("an id");
-        let certificate = self_signed(&self.key, &self.name).expect("a certificate");
+        let certificate = match &self.membership {
+            Some(membership) => membership.certificate.to_vec().into(),
+            None => self_signed(&self.key, &self.name).expect("a certificate"),
+        };
         let tls = dialer(&Shown::new(Arc::clone(&self.key), certificate), node).expect("TLS");
         let tls = QuicClientConfig::try_from(tls).expect("a cipher for the first packet");
         let mut config = quinn::ClientConfig::new(Arc::new(tls));
@@ -154,17 +204,9 @@ impl Peer {
     }
 
     fn hello(&self) -> Hello {
-        let record = NodeRecord {
-            public_key: *self.key.public().as_bytes(),
-            name: self.name.clone(),
-            addresses: Vec::new(),
-            links: Vec::new(),
-            certificate: None,
-            sequence: wall(),
-            expiry: u64::MAX,
-        };
-        let record = sign::node_record(&self.key, &record).expect("signed");
-        Hello { speaks_ours: true, mesh: [0; 32], record, time: wall(), payload_max: None, link: Some(random_seed()) }
+        let record = self.record_with(|_| {});
+        let mesh = self.membership.as_ref().map_or([0; limits::ID_BYTES], |membership| membership.mesh);
+        Hello { speaks_ours: true, mesh, record, time: wall(), payload_max: None, link: Some(random_seed()) }
     }
 }
 

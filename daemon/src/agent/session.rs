@@ -23,6 +23,7 @@ use super::credit::{Amount, Credit};
 use super::{compose, error_frame};
 use crate::clock::duration;
 use crate::load::load;
+use crate::member::{self, ToMembers};
 use crate::shared::{Ask, Room, Shared, Turns};
 use crate::tables::{Held, IsDelivery, SessionHandle, ToClient, Waiting};
 use crate::telemetry::counters::Reason;
@@ -70,6 +71,7 @@ pub(super) async fn run(shared: Arc<Shared>, mut stream: UnixStream, user: User,
         is_busy: false,
         to_writer: frames,
         credit: Credit::default(),
+        is_admin,
     };
     let mut writer = Writer { shared: &shared, client, write, queue, out: BytesMut::new() };
     {
@@ -118,6 +120,7 @@ struct Reader<'a> {
     is_busy: bool,
     to_writer: mpsc::Sender<ToClient>,
     credit: Credit,
+    is_admin: bool,
 }
 
 impl Reader<'_> {
@@ -215,6 +218,10 @@ impl Reader<'_> {
         let first = self.credit.begin(event, &content);
         self.tell_credit(first).await;
         let client = self.client;
+        if event == DoorEvent::Question && member::is_for_members(&content) {
+            let order = ToMembers::Order { client, is_admin: self.is_admin, content };
+            return self.shared.members.tell(order).await;
+        }
         if event == DoorEvent::Question && !mesh::is_for_the_core(&content) {
             let turn = self.turns.take_all().await;
             drop(self.shared.to_node.send(Ask::Question { client, content, turn }).await);

@@ -1,6 +1,6 @@
 //! The journal: its segments as recovery finds them, its entries as a start opens them, its past as the core takes it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use keys::NodeKey;
 use keys::store_key::{Credential, StoreKey};
@@ -41,7 +41,7 @@ impl Look {
         let Entries { kinds, lost, reading } = entries.unwrap_or_default();
         self.tell(&recovery, &lost);
         let known = Known { was_there: true, is_restored: self.state.is_marked_restored() };
-        let past = node.as_ref().map(|node| reading.past(&recovery, store.highest().get(), known, node).0);
+        let past = node.as_ref().map(|node| reading.past(&recovery, store.highest().get(), known, (node, None)).0);
         let birth = past.as_ref().and_then(birth_of);
         self.report.next = match &past {
             Some(past) if !past.is_reborn && past.is_clean => NextStart::Clean,
@@ -176,7 +176,7 @@ impl Look {
             node: us,
             addresses: Vec::new(),
             trust: mesh::Trust::Pinned(Vec::new()),
-            blocked: std::collections::BTreeSet::new(),
+            blocked: BTreeSet::new(),
             agents: hosted.collect(),
             hops: limits::HOPS_MAX,
             rules: mesh::Rules::default(),

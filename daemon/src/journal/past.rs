@@ -3,11 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use keys::{NodeKey, PublicKey, verify};
+use keys::{AuthorityTrust, NodeKey, PublicKey, verify};
 use mesh::{Past, PastEntry};
 use proto::NodeId;
 use proto::entry::{Entry, EntryError, EntryNumber, Parts};
-use proto::record::{CarriedRecord, RecordKind};
+use proto::record::{CarriedRecord, NodeRecord, RecordKind};
 use store::{Disk, FileDisk, RecordNumber, Recovery, Store};
 
 use super::days::Days;
@@ -34,6 +34,7 @@ pub(crate) fn open(
     disk: FileDisk,
     identity: Identity,
     limit_bytes: u64,
+    trust: Option<&AuthorityTrust>,
 ) -> Result<Opened, StartError> {
     let journal = |source| StartError::Journal { path: state.store(), source };
     let (store, recovery) = Store::open(disk, &store_options(limit_bytes)?).map_err(journal)?;
@@ -50,7 +51,7 @@ pub(crate) fn open(
     }
     report(&recovery, reading.lost);
     let known = Known { was_there: !identity.is_new, is_restored: state.is_marked_restored() };
-    let (past, keys) = reading.past(&recovery, store.highest().get(), known, &identity.node);
+    let (past, keys) = reading.past(&recovery, store.highest().get(), known, (&identity.node, trust));
     if past.is_reborn {
         tracing::warn!("the journal has forgotten something: what may have been delivered before is marked");
     }
@@ -117,7 +118,7 @@ impl Reading {
         recovery: &Recovery,
         highest: u64,
         known: Known,
-        us: &NodeKey,
+        us: (&NodeKey, Option<&AuthorityTrust>),
     ) -> (Past, Vec<PublicKey>) {
         // A journal that was made for a known identity, by a run that ended before it could write that down.
         let is_unsaid = highest == 0 && !recovery.clean;
@@ -127,14 +128,21 @@ impl Reading {
         (Past { entries: self.entries, highest, is_clean: recovery.clean, is_reborn }, keys)
     }
 
-    /// Records prove themselves anew; those of agents by the key of the node that hosts them.
-    fn judge_records(&mut self, us: &NodeKey) -> Vec<PublicKey> {
+    /// Records prove themselves anew; those of agents by the key of the node that hosts them. In a mesh, those of other
+    /// nodes are left out that are not its members': they were kept before this node joined it.
+    fn judge_records(&mut self, (us, trust): (&NodeKey, Option<&AuthorityTrust>)) -> Vec<PublicKey> {
         let mut hosts: BTreeMap<NodeId, PublicKey> = BTreeMap::from([(us.id(), *us.public())]);
         let mut keys = vec![*us.public()];
         let (nodes, agents): (Vec<_>, Vec<_>) =
             std::mem::take(&mut self.records).into_iter().partition(|(_, carried)| carried.kind() == RecordKind::Node);
         for (number, carried) in nodes {
-            let Ok(record) = verify::node_record(carried) else { continue };
+            let is_own =
+                NodeRecord::read(carried.body()).is_ok_and(|record| record.public_key == *us.public().as_bytes());
+            let record = match trust.filter(|_| !is_own) {
+                Some(trust) => verify::member_record(carried, trust),
+                None => verify::node_record(carried),
+            };
+            let Ok(record) = record else { continue };
             let key = record.get().key;
             hosts.insert(key.node_id(), key);
             keys.push(key);

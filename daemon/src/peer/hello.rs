@@ -4,8 +4,8 @@
 use bytes::BytesMut;
 use keys::verify::{self, Attested};
 use proto::link::{ControlError, ControlMessage, Hello, Notice, SPEAK_VERSION};
-use proto::record::NodeRecord;
-use proto::{AgentId, ErrorCode, MessageId, NodeId, Verified, limits};
+use proto::record::{CarriedRecord, NodeRecord};
+use proto::{AgentId, ErrorCode, MessageId, NodeId, Refusal, Verified, limits};
 use quinn::{Connection, RecvStream, SendStream};
 
 use super::LinkEnd;
@@ -92,7 +92,7 @@ async fn our_hello(shared: &Shared, dialed: bool) -> Result<ControlMessage, Link
     getrandom::fill(&mut link).map_err(|_| LinkEnd::new(ErrorCode::SERVER, "no random bytes"))?;
     Ok(ControlMessage::Hello(Box::new(Hello {
         speaks_ours: true,
-        mesh: [0; limits::ID_BYTES],
+        mesh: shared.members.mesh(),
         record,
         time: shared.clock.now().wall.0,
         payload_max: u64::try_from(limits::PAYLOAD_BYTES_MAX).ok(),
@@ -106,14 +106,14 @@ fn judge(
     peer: NodeId,
     dialed: bool,
 ) -> Result<Verified<Attested<NodeRecord>>, LinkEnd> {
-    if hello.mesh != [0; limits::ID_BYTES] {
+    if hello.mesh != shared.members.mesh() {
         return Err(LinkEnd::new(ErrorCode::UNAUTHENTICATED, "another mesh"));
     }
     // The dialer names the link; a listener has nothing to name.
     if hello.link.is_some() == dialed {
         return Err(LinkEnd::new(ErrorCode::MALFORMED, "the link's id is the dialer's to give"));
     }
-    let record = verify::node_record(hello.record.clone()).map_err(|refusal| {
+    let record = judge_node(shared, hello.record.clone()).map_err(|refusal| {
         shared.refused.peers.note(Reason::Refused(refusal));
         LinkEnd::refused(refusal)
     })?;
@@ -121,6 +121,14 @@ fn judge(
         return Err(LinkEnd::new(ErrorCode::UNAUTHENTICATED, "the record is another node's"));
     }
     Ok(record)
+}
+
+/// A node's record, by the rules of the mesh that this node is in.
+pub(super) fn judge_node(shared: &Shared, record: CarriedRecord) -> Result<Verified<Attested<NodeRecord>>, Refusal> {
+    match &shared.members.inside {
+        Some(inside) => verify::member_record(record, &inside.trust()),
+        None => verify::node_record(record),
+    }
 }
 
 async fn refuse_version(send: &mut SendStream) {

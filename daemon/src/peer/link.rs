@@ -17,6 +17,7 @@ use tokio::task::JoinSet;
 use super::hello::{Greeted, greet};
 use super::{LinkEnd, UNNEEDED, describe, hearing, reader, stream, writer};
 use crate::clock::duration;
+use crate::member::{Member, ToMembers};
 use crate::shared::{Shared, Turns};
 use crate::tables::{LinkHandle, PeerBoard};
 use crate::telemetry::counters::Reason;
@@ -72,6 +73,7 @@ pub(super) async fn run(shared: Arc<Shared>, connection: Connection, peer: NodeI
         }
     }
     tracing::debug!(?peer, link = link.0, why, "a link ended");
+    shared.members.tell(ToMembers::LinkDown { link }).await;
     shared.tell(Input::LinkDown { link }).await;
 }
 
@@ -124,14 +126,16 @@ async fn serve(
     }
     shared.links.insert(link, LinkHandle { frames, control, connection: connection.clone() });
     tracing::debug!(?peer, link = link.0, dialed, "a link is up");
-    let key = greeted.record.get().key;
+    let (key, name) = (greeted.record.get().key, greeted.record.get().record.name.clone());
+    let member = Arc::new(Member { key, name });
     let record = Attested::known(greeted.record).boxed();
     shared.tell(Input::LinkUp { link, peer, dialed, record, wall: greeted.wall }).await;
     board.linked.notify_waiters();
+    shared.members.tell(ToMembers::LinkUp { link, member: Arc::clone(&member) }).await;
     let mut tasks = JoinSet::new();
     tasks.spawn(writer::run(Arc::clone(shared), Arc::clone(&state), connection.clone(), frames_queue));
     tasks.spawn(write_control(greeted.send, control_queue));
-    tasks.spawn(reader::run(Arc::clone(shared), Arc::clone(&state), greeted.receive, key));
+    tasks.spawn(reader::run(Arc::clone(shared), Arc::clone(&state), greeted.receive, member));
     tasks.spawn(stream::accept(Arc::clone(shared), Arc::clone(&state), connection.clone()));
     tasks.spawn(hearing::run(Arc::clone(shared), Arc::clone(&state), connection.clone()));
     let end = tokio::select! {

@@ -12,14 +12,20 @@ use proto::record::{AgentRecord, CarriedRecord, RecordKind};
 use proto::{ErrorCode, NodeId, Refusal, limits};
 
 use super::LinkEnd;
-use super::hello::Control;
+use super::hello::{Control, judge_node};
 use super::link::LinkState;
+use crate::member::{Member, ToMembers};
 use crate::shared::Shared;
 use crate::telemetry::counters::Reason;
 
 /// Reads until the link ends.
-pub(super) async fn run(shared: Arc<Shared>, state: Arc<LinkState>, mut control: Control, peer: PublicKey) -> LinkEnd {
-    let mut hosts = Hosts(BTreeMap::from([(peer.node_id(), peer)]));
+pub(super) async fn run(
+    shared: Arc<Shared>,
+    state: Arc<LinkState>,
+    mut control: Control,
+    peer: Arc<Member>,
+) -> LinkEnd {
+    let mut hosts = Hosts(BTreeMap::from([(peer.id(), peer.key)]));
     loop {
         let message = match control.next().await {
             Ok(message) => message,
@@ -37,8 +43,13 @@ pub(super) async fn run(shared: Arc<Shared>, state: Arc<LinkState>, mut control:
             }
             ControlMessage::Explain(id) => Ok(PeerSaid::Explain(id)),
             ControlMessage::Story(story) => Ok(PeerSaid::Story(story)),
-            // Taken up with enrolment.
-            ControlMessage::Member(_) => continue,
+            ControlMessage::Member(message) => {
+                if shared.members.inside.is_some() {
+                    let (link, member, message) = (state.link, Arc::clone(&peer), *message);
+                    shared.members.tell(ToMembers::Said { link, member, message }).await;
+                }
+                continue;
+            }
             ControlMessage::Unknown(kind) => {
                 tracing::debug!(peer = ?state.peer, kind, "a control message of a kind that is not known here");
                 continue;
@@ -58,7 +69,7 @@ impl Hosts {
     fn judge(&mut self, shared: &Shared, record: CarriedRecord) -> Result<PeerSaid, Reason> {
         match record.kind() {
             RecordKind::Node => {
-                let record = verify::node_record(record).map_err(Reason::Refused)?;
+                let record = judge_node(shared, record).map_err(Reason::Refused)?;
                 let key = record.get().key;
                 if self.0.len() < usize::try_from(limits::LINKS_MAX).unwrap_or(0) {
                     self.0.insert(key.node_id(), key);
@@ -72,8 +83,12 @@ impl Hosts {
                     verify::agent_record(record, &key.ok_or(Reason::UnknownSource)?).map_err(Reason::Refused)?;
                 Ok(PeerSaid::Agent(Attested::known(record).boxed()))
             }
-            // Without an authority nobody can be revoked.
-            RecordKind::Revocations => Err(Reason::Refused(Refusal::RecordForm)),
+            RecordKind::Revocations => {
+                // Without an authority nobody can be shut out.
+                let inside = shared.members.inside.as_ref().ok_or(Reason::Refused(Refusal::RecordForm))?;
+                let list = verify::revocations(record, inside.authority.key()).map_err(Reason::Refused)?;
+                Ok(PeerSaid::Revoked(Attested::known(list).boxed()))
+            }
         }
     }
 }

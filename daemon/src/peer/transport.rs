@@ -30,13 +30,9 @@ pub(crate) fn transport() -> TransportConfig {
     config
 }
 
-/// Whom a listener lets in: the nodes of the configuration.
-pub(crate) fn server(
-    shown: &Shown,
-    nodes: BTreeSet<NodeId>,
-    transport: Arc<TransportConfig>,
-) -> Result<ServerConfig, StartError> {
-    let tls = QuicServerConfig::try_from(listener(shown, Trust::Pinned(nodes))?);
+/// Whom a listener lets in, and what it shows them.
+pub(crate) fn server(shown: &Shown, trust: Trust, transport: Arc<TransportConfig>) -> Result<ServerConfig, StartError> {
+    let tls = QuicServerConfig::try_from(listener(shown, trust)?);
     let mut config = ServerConfig::with_crypto(Arc::new(tls.map_err(|_| StartError::NoInitialCipher)?));
     config.transport_config(transport);
     config.migration(false);
@@ -44,13 +40,9 @@ pub(crate) fn server(
     Ok(config)
 }
 
-/// How one peer is dialed. Nobody else can answer.
-pub(crate) fn client(
-    shown: &Shown,
-    meant: NodeId,
-    transport: Arc<TransportConfig>,
-) -> Result<ClientConfig, StartError> {
-    let tls = QuicClientConfig::try_from(dialer(shown, meant)?);
+/// How somebody is dialed. Nobody but whom `tls` means can answer.
+pub(crate) fn client(tls: rustls::ClientConfig, transport: Arc<TransportConfig>) -> Result<ClientConfig, StartError> {
+    let tls = QuicClientConfig::try_from(tls);
     let mut config = ClientConfig::new(Arc::new(tls.map_err(|_| StartError::NoInitialCipher)?));
     config.transport_config(transport);
     Ok(config)

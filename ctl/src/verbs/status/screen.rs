@@ -23,7 +23,7 @@ pub(crate) fn show(status: &NodeStatus, warnings: &[Warning], rates: Option<&Rat
     let attached = status.agents.iter().filter(|agent| agent.attached).count();
     out.line(format_args!(
         "  mesh {} · {} peer{} ({up} up) · {} agent{} ({attached} attached)",
-        escape(&status.mesh),
+        escape(if status.mesh_name.is_empty() { &status.mesh } else { &status.mesh_name }),
         status.peers.len(),
         plural(status.peers.len()),
         status.agents.len(),

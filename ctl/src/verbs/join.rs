@@ -1,0 +1,99 @@
+//! `aicpctl join`: this node becomes a member of a mesh, and proves it with a first message.
+
+use std::time::Duration;
+
+use client::{Agent, ClientError, ErrorCode};
+use proto::control::{Join as AskJoin, JoinReply};
+use tokio::time::{Instant, sleep};
+
+use super::{agent, select, start};
+use crate::args::Common;
+use crate::args::membership::Join;
+use crate::failure::{Exit, Failure};
+use crate::render::{BOLD, DIM, GREEN, Out, YELLOW, escape, long, short};
+
+/// How long the first message may take: the restart in place, the link, and the records of the agents.
+const PATIENCE: Duration = Duration::from_secs(30);
+const LOOK: Duration = Duration::from_millis(20);
+/// From here on a clock that is apart is worth a word.
+const APART_MS: u64 = 5_000;
+
+pub(crate) async fn run(common: &Common, asked: Join, out: Out) -> Result<(), Failure> {
+    let begun = Instant::now();
+    let daemon = start::connect(common, &asked.place.state, out).await?;
+    let order = AskJoin {
+        ticket: asked.ticket.clone(),
+        name: asked.place.called.clone().unwrap_or_default(),
+        listen: asked.place.listen.clone().unwrap_or_default(),
+        advertise: asked.place.advertise.clone(),
+    };
+    let reply = daemon.join(&order).await.map_err(refused)?;
+    out.object("join", &reply);
+    let inviter = escape(&reply.inviter_name);
+    out.line(format_args!(
+        "{GREEN}✓{GREEN:#} joined mesh {BOLD}{}{BOLD:#} as {BOLD}{}{BOLD:#} ({inviter}'s key matches the ticket)",
+        escape(&reply.mesh_name),
+        escape(&reply.node_name),
+    ));
+    if reply.clock_apart_ms > APART_MS {
+        out.talk(format_args!(
+            "{YELLOW}⚠{YELLOW:#} the clock of this host is {} from that of {inviter}; set it right: timedatectl set-ntp true",
+            long(reply.clock_apart_ms)
+        ));
+    }
+    start::settled(common, "the node is up", |status| status.is_up && status.mesh_id == reply.mesh_id).await?;
+    first_message(common, &reply, begun, out).await
+}
+
+async fn first_message(common: &Common, reply: &JoinReply, begun: Instant, out: Out) -> Result<(), Failure> {
+    let me: Agent = agent(common).await?;
+    let whom = format!("echo@{}", reply.inviter_name);
+    let until = Instant::now() + PATIENCE;
+    let why = loop {
+        let asked = Instant::now();
+        let answer = me.ask(whom.as_str(), "first message", "hello").timeout(Duration::from_secs(5)).await;
+        match answer {
+            Ok(_) => {
+                out.line(format_args!(
+                    "{GREEN}✓{GREEN:#} first message: {} answered in {}, signed, and sealed from end to end {DIM}({} after join began){DIM:#}",
+                    escape(&whom),
+                    short(asked.elapsed()),
+                    short(begun.elapsed())
+                ));
+                return Ok(());
+            }
+            Err(error) if Instant::now() >= until || !may_come(&error) => break error,
+            Err(_) => sleep(LOOK).await,
+        }
+    };
+    Err(Failure::new(Exit::Timeout, format!("{} did not answer yet", escape(&whom)))
+        .why(why.to_string())
+        .now("this node is a member, and goes on to try to reach the others")
+        .fix("aicpctl peers; UDP must get through between the hosts"))
+}
+
+/// The link and the records may not be there yet.
+fn may_come(error: &ClientError) -> bool {
+    match error {
+        ClientError::Refused { code, .. } => {
+            [ErrorCode::OFFLINE, ErrorCode::NO_ROUTE, ErrorCode::PREKEY, ErrorCode::TIMEOUT].contains(code)
+        }
+        ClientError::Timeout | ClientError::Disconnected => true,
+        _ => false,
+    }
+}
+
+/// What the daemon says about a ticket has its own words and its own fix.
+fn refused(error: ClientError) -> Failure {
+    let ClientError::Refused { code, message, .. } = error else { return error.into() };
+    if code == ErrorCode::POLICY {
+        return select::refused(ClientError::Refused { code, message, retry_after_ms: 0 });
+    }
+    let (what, fix) = message.split_once("; fix: ").map_or((&*message, None), |(what, fix)| (what, Some(fix)));
+    let mut failure = Failure::new(Exit::Failed, what).now("nothing was changed on this host");
+    failure.code = Some(code);
+    match fix {
+        Some(fix) => failure.fix(fix),
+        None => failure,
+    }
+}
