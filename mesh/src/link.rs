@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use proto::limits::{
     CLOCKS_APART_MAX, DIAL_PAUSE, DIAL_PAUSE_MAX, DIALS_CROSS, FETCH_PAUSE, FETCHES_MAX, LINK_ROOM_BYTES,
-    LINK_ROOM_FRAMES,
+    LINK_ROOM_FRAMES, LINK_SHORT,
 };
 use proto::record::{Known, NodeRecord};
 use proto::{AgentId, NodeId, Verified};
@@ -269,7 +269,6 @@ impl Node {
         known.run = record.get().record.sequence;
         known.state = PeerState::Up;
         known.since = step.now.mono;
-        known.failures = 0;
         known.is_silent = false;
         known.stuck.clear();
         if wall.abs_diff(step.wall()) > CLOCKS_APART_MAX {
@@ -302,6 +301,10 @@ impl Node {
         let Some(known) = self.links.peers.get_mut(&peer) else { return };
         if known.link != Some(link) {
             return;
+        }
+        // Whoever hangs up at once is no more there than one that cannot be reached.
+        if step.now.mono.since(known.since) >= LINK_SHORT {
+            known.failures = 0;
         }
         known.link = None;
         known.is_silent = false;

@@ -416,6 +416,8 @@ pub const RECORD_LIFE: u64 = 30 * 24 * HOUR;
 pub const DIAL_PAUSE: u64 = SECOND / 8;
 /// See above.
 pub const DIAL_PAUSE_MAX: u64 = 16 * SECOND;
+/// A link that was up for less counts as a dial that failed, for the pause before the next one.
+pub const LINK_SHORT: u64 = SECOND;
 /// Two dials made within this time have crossed; after it, a new link replaces an old one.
 pub const DIALS_CROSS: u64 = 10 * SECOND;
 

@@ -200,6 +200,8 @@ impl Model {
     pub(crate) fn note_end(&mut self, node: usize, question: Key, end: End, wall: u64, is_free: bool) {
         let expired_somewhere = self.wall_most.max(wall);
         let deliveries_max = self.deliveries_max;
+        let home = self.mail_of(question).destination_node;
+        let is_out = self.out_nodes.contains(&home);
         let mail = self.mail_of(question);
         let was_handled = mail.was_handled || mail.was_responded;
         let is_true = match end {
@@ -209,8 +211,10 @@ impl Model {
                 let may_have_come = mail.attempts > 0 && !mail.was_stored;
                 mail.deliveries == 0 && !may_have_come && expired_somewhere >= mail.expiry
             }
-            End::Failed(ErrorCode::TIMEOUT) => expired_somewhere >= mail.expiry,
+            End::Failed(ErrorCode::TIMEOUT) => expired_somewhere >= mail.expiry || is_out,
             End::Failed(ErrorCode::GIVEN_UP) => mail.deliveries >= deliveries_max,
+            // Withdrawn, and it never left.
+            End::Failed(ErrorCode::POLICY) if is_out => mail.attempts == 0,
             End::Failed(ErrorCode::MALFORMED | ErrorCode::POLICY) => mail.is_unfit,
             End::Failed(ErrorCode::FULL) => mail.was_responded,
             // What was said was lost, and is said to be.
