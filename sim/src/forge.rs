@@ -32,7 +32,8 @@ pub(crate) fn public_key(id: AgentId) -> [u8; 32] {
     id.as_bytes().map(|byte| byte ^ 0xff)
 }
 
-fn id_of(public_key: &[u8; 32]) -> AgentId {
+/// The id of a public key.
+pub(crate) fn id_of(public_key: &[u8; 32]) -> AgentId {
     AgentId::new(public_key.map(|byte| byte ^ 0xff))
 }
 

@@ -30,6 +30,7 @@ mod shape;
 mod shapes;
 mod shell;
 mod show;
+mod spread;
 mod story;
 pub mod time;
 mod trace;
@@ -47,5 +48,5 @@ pub use network::{Fate, Parcel};
 pub use run::{Report, live, run};
 pub use schedule::Wish;
 pub use shape::{Clocks, Frames, Handling, Shape, Talk, Trouble, Troubles};
-
+pub use spread::Spread;
 pub use world::{Fates, Sent, World};

@@ -1,7 +1,7 @@
 //! Meshes with members: how nodes join, what their daemons do about certificates and revocations, and what must hold of
 //! who knows whom. Certificates are forged like all else; what a real verifier would refuse is refused here by hand.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use mesh::{Control, Input};
 use proto::control::Select;
@@ -129,6 +129,7 @@ impl World {
         if let Control::Record(carried) = said {
             self.model.tally.records += 1;
             self.model.tally.record_bytes += carried.as_bytes().len() as u64;
+            self.count_record(carried);
             if carried.kind() == RecordKind::Revocations {
                 return;
             }
@@ -334,21 +335,5 @@ impl World {
     /// The record that a node holds of itself.
     pub(crate) fn record_of(&self, node: usize) -> Option<Verified<Box<Known<NodeRecord>>>> {
         self.hosts.get(node)?.run.as_ref()?.record.clone()
-    }
-
-    /// When each node first knew another one and its agents, in ns from now; at most that long.
-    pub fn watch_spread(&mut self, of: usize, length: u64) -> BTreeMap<usize, u64> {
-        let begin = self.now;
-        let mut knew = BTreeMap::new();
-        let others: Vec<usize> = (0..self.hosts.len()).filter(|node| *node != of).collect();
-        while knew.len() < others.len() && self.now < begin + length {
-            self.run_for(MILLI);
-            for node in &others {
-                if !knew.contains_key(node) && self.is_known(*node, of) {
-                    knew.insert(*node, self.now - begin);
-                }
-            }
-        }
-        knew
     }
 }

@@ -115,7 +115,9 @@ impl World {
         match effect {
             Effect::Store { transaction, changes } => self.store(node, transaction, changes),
             Effect::Send { link, outgoing, seal_to } => {
-                self.busy_at = self.now;
+                if self.hosts.get(node).is_some_and(|host| !host.is_apart) {
+                    self.busy_at = self.now;
+                }
                 self.send(node, link, &outgoing, seal_to);
             }
             Effect::Tell { client, outgoing, is_delivery } => {

@@ -15,6 +15,7 @@ use crate::host::Host;
 use crate::model::{Model, Tally};
 use crate::network::{Carried, Fate, Network, Parcel};
 use crate::shape::{Shape, Trouble};
+use crate::spread::Spread;
 use crate::story::Story;
 use crate::time::MILLI;
 use crate::trace::Trace;
@@ -142,6 +143,8 @@ pub struct World {
     /// The last frames that left, for schedules by hand.
     pub(crate) sent: VecDeque<Parcel>,
     pub(crate) keeps_sent: bool,
+    /// Records on control streams are counted for whoever asks how they spread.
+    pub(crate) spread: Option<(NodeId, Spread)>,
 }
 
 /// Decides about each frame, before chance does.
@@ -190,6 +193,7 @@ impl World {
             fates: None,
             sent: VecDeque::new(),
             keeps_sent: false,
+            spread: None,
             shape,
         };
         world.people();
@@ -244,6 +248,11 @@ impl World {
             let at = 150 * MILLI + self.chance.below(100 * MILLI);
             self.plan(at, What::Act { agent, act: Act::Connect });
         }
+    }
+
+    /// A node starts only when somebody says so.
+    pub(crate) fn hold_start(&mut self, held: usize) {
+        self.queue.retain(|_, what| !matches!(what, What::Start { node } if *node == held));
     }
 
     /// Plans an event, that many ns from now.

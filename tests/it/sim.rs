@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use mesh::Rule;
-use sim::{BY_HAND, Report, Shape, Tally, hunt, live};
+use sim::{BY_HAND, Report, Shape, Spread, Tally, hunt, live};
 
 /// Lives by default, of some 3,000 events each.
 const SEEDS: u64 = 10_000;
@@ -112,6 +112,24 @@ fn schedules_by_hand_keep_every_promise() {
             let world = schedule.run(seed, None);
             assert!(world.faults().is_empty(), "{}, seed {seed}: {:#?}", schedule.name, world.faults());
         }
+    }
+}
+
+/// Whoever joins through one node is known to all in a second. Each of the others hears its record once, and once more
+/// when it says whom it is linked with; nothing else goes round but what the others say of the same.
+#[test]
+fn a_new_node_is_known_to_all_with_a_few_messages_for_each() {
+    for nodes in [2, 10, 50] {
+        let spread = Spread::of(1, nodes);
+        #[expect(clippy::print_stdout, reason = "whoever asks for it wants to read it")]
+        if number("AICP_SPREAD").is_some() {
+            println!("{spread:?}");
+        }
+        let others = nodes as u64 - 1;
+        let most = 1_000_000_000;
+        assert!(spread.known_after < most && spread.knows_after < most, "{spread:?}");
+        assert!(spread.own <= 6 * others, "{spread:?}");
+        assert!(spread.all <= 6 * others * (others + 1), "{spread:?}");
     }
 }
 
