@@ -126,7 +126,8 @@ impl Links {
     /// Whether the peer is to hear of a node's agents from here. Whether that has just begun.
     pub(crate) fn passes_agents_of(&mut self, link: LinkId, host: NodeId, is_so: bool) -> bool {
         let Some(state) = self.by_link.get_mut(&link) else { return false };
-        if is_so { state.tells.insert(host) } else { state.tells.remove(&host) && false }
+        let was_so = if is_so { !state.tells.insert(host) } else { state.tells.remove(&host) };
+        is_so && !was_so
     }
 
     pub(crate) fn is_told_agents_of(&self, link: LinkId, host: NodeId) -> bool {

@@ -33,8 +33,8 @@ impl Node {
             return;
         }
         let epoch = mesh.revoked.as_ref().map(|list| list.get().record.epoch);
-        let is_newer = epoch.is_none_or(|epoch| new.epoch > epoch) || !self.rules.hold(Rule::OlderListIsRefused);
-        if !is_newer {
+        let is_newer = epoch.is_none_or(|epoch| new.epoch > epoch);
+        if !is_newer && (self.rules.hold(Rule::OlderListIsRefused) || epoch == Some(new.epoch)) {
             // Whoever brings an older one is shown the newer one.
             if let Some(link) = from.filter(|_| epoch > Some(new.epoch)) {
                 self.say_revoked(link, step);
@@ -47,7 +47,7 @@ impl Node {
         for node in nodes {
             self.drop_revoked(node, step);
         }
-        if self.rules.hold(Rule::ListGoesOn) {
+        if is_newer && self.rules.hold(Rule::ListGoesOn) {
             let up: Vec<LinkId> = self.links.up().map(|(_, link)| link).filter(|link| Some(*link) != from).collect();
             for link in up {
                 self.links.forget_list_said(link);
