@@ -62,6 +62,7 @@ mod tests {
 
     use super::*;
     use crate::clock::Clock;
+    use crate::member::Membership;
     use crate::{App, StateDir, journal};
 
     /// Much longer than an answer takes, and shorter than anybody waits for one.
@@ -92,12 +93,16 @@ mod tests {
         let state = StateDir::open(folder.path()).expect("a folder");
         let (identity, disk) = state.open_identity().expect("an identity");
         let (clock, node_key) = (Clock::start(), Arc::clone(&identity.node));
-        let opened = journal::open(&state, disk, identity, config.store_limit).expect("a journal");
+        let opened = journal::open(&state, disk, identity, config.store_limit, None).expect("a journal");
         let (failure, _failed) = watch::channel(None);
         let running = journal::start(opened.worker, clock, failure.clone()).expect("a thread");
         // Questions are taken, and nobody reads them.
         let (to_node, _unread) = mpsc::channel(limits::NODE_QUEUE);
-        let shared = Shared::new(clock, node_key, &config, to_node, running.journal, failure);
+        let house = Membership::load(&state, &config, node_key.id()).expect("no mesh");
+        let (to_members, _unheard) = mpsc::channel(limits::MEMBER_QUEUE);
+        let members = house.members(to_members, &[]);
+        let name = house.name.clone();
+        let shared = Shared::new(clock, node_key, name, &config, to_node, running.journal, failure, members);
         shared.journal.answers().await.expect("the journal is alive");
         let beat = tokio::time::timeout(WHILE, Pulse::new(Arc::new(shared)).beat()).await;
         assert!(beat.is_err(), "{beat:?}");

@@ -121,7 +121,6 @@ fn schedules_by_hand_keep_every_promise() {
 fn a_new_node_is_known_to_all_with_a_few_messages_for_each() {
     for nodes in [2, 10, 50] {
         let spread = Spread::of(1, nodes);
-        #[expect(clippy::print_stdout, reason = "whoever asks for it wants to read it")]
         if number("AICP_SPREAD").is_some() {
             println!("{spread:?}");
         }

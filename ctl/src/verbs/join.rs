@@ -74,13 +74,9 @@ async fn first_message(common: &Common, reply: &JoinReply, begun: Instant, out: 
 
 /// The link and the records may not be there yet.
 fn may_come(error: &ClientError) -> bool {
-    match error {
-        ClientError::Refused { code, .. } => {
-            [ErrorCode::OFFLINE, ErrorCode::NO_ROUTE, ErrorCode::PREKEY, ErrorCode::TIMEOUT].contains(code)
-        }
-        ClientError::Timeout | ClientError::Disconnected => true,
-        _ => false,
-    }
+    const PASSING: [ErrorCode; 4] = [ErrorCode::OFFLINE, ErrorCode::NO_ROUTE, ErrorCode::PREKEY, ErrorCode::TIMEOUT];
+    matches!(error, ClientError::Refused { code, .. } if PASSING.contains(code))
+        || matches!(error, ClientError::Timeout | ClientError::Disconnected)
 }
 
 /// What the daemon says about a ticket has its own words and its own fix.

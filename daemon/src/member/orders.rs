@@ -391,8 +391,7 @@ impl MemberTask {
             place.advertise = advertise.iter().map(|address| address.as_str().into()).collect();
         }
         let most = usize::try_from(limits::ADDRESSES_MAX).unwrap_or(0);
-        let is_wrong = |address: &&Box<str>| !config::is_address(address);
-        if let Some(wrong) = place.advertise.iter().find(is_wrong) {
+        if let Some(wrong) = place.advertise.iter().find(|address| !config::is_address(address)) {
             return Err(refused(ErrorCode::MALFORMED, format!("{wrong:?} is no HOST:PORT")));
         }
         if place.advertise.len() > most {

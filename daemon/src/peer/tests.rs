@@ -67,7 +67,8 @@ impl House {
     async fn knock(&self, key: &Arc<NodeKey>) -> Result<Connection, ConnectionError> {
         let certificate = self_signed(key, &"stranger".parse().expect("a name")).expect("a certificate");
         let shown = Shown::new(Arc::clone(key), certificate);
-        let config = transport::client(&shown, self.app.node_id(), Arc::new(transport::transport())).expect("TLS");
+        let tls = keys::tls::dialer(&shown, self.app.node_id()).expect("TLS");
+        let config = transport::client(tls, Arc::new(transport::transport())).expect("TLS");
         let endpoint = transport::endpoint(([127, 0, 0, 1], 0).into(), None).expect("a socket");
         let address = self.app.listens_on().expect("it listens");
         endpoint.connect_with(config, address, "node.invalid").expect("a dial").await
