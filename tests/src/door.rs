@@ -174,6 +174,21 @@ impl Door {
         });
     }
 
+    /// Waits until a message has reached a stage, or is refused. Gives the code of the refusal.
+    pub fn ends(&mut self, id: MessageId, stage: Receipt) -> Option<proto::ErrorCode> {
+        let told = self.next("a stage or a refusal", |content| {
+            let header = &content.header;
+            header.id() == id && (header.shape() != Shape::Told || header.receipt() == stage)
+        });
+        told.error().ok().map(|error| error.code)
+    }
+
+    /// Whether a body has come that nobody has looked at yet.
+    #[must_use]
+    pub fn has_heard(&self, body: &[u8]) -> bool {
+        self.heard.iter().any(|content| content.body.as_ref() == body)
+    }
+
     /// The ERROR about a message, which must name it.
     ///
     /// # Panics
