@@ -11,7 +11,7 @@ use clap::{Args as Group, Parser, Subcommand, ValueEnum};
 pub(crate) mod membership;
 
 pub(crate) use self::host::{
-    AgentVerb, Agents, Bugreport, Check, Completion, Doctor, Logs, Man, Names, Shell, Status, Whois,
+    AgentVerb, Agents, Bugreport, Cert, Check, Completion, Doctor, Logs, Man, Names, Shell, Status, Whois,
 };
 use self::membership::{Authority, Invite, Join, Peer, Revoke, Sure, Up};
 use crate::render::Format;
@@ -118,6 +118,8 @@ pub(crate) enum Verb {
     /// Who may send what to agents of this node
     #[command(subcommand)]
     Allow(config::Allow),
+    /// The certificate by which other nodes know this one, and its end
+    Cert(Cert),
     /// What is wrong on this host, why, and how to mend it
     #[command(after_help = DOCTOR_EXITS)]
     Doctor(Doctor),

@@ -5,6 +5,7 @@ mod allow;
 mod ask;
 mod bench;
 mod bugreport;
+mod cert;
 mod check;
 mod clock;
 mod completion;
@@ -79,6 +80,7 @@ pub(crate) async fn run(args: Args, out: &Out) -> Result<ExitCode, Failure> {
         Verb::Identity(asked) => identity::run(asked, out).await,
         Verb::Config(asked) => config::run(&common, asked, out).await,
         Verb::Allow(asked) => allow::run(&common, asked, out).await,
+        Verb::Cert(asked) => cert::run(&common, &asked, out).await,
         Verb::Logs(asked) => logs::run(&common, &asked, out).await,
         Verb::Bugreport(asked) => bugreport::run(&common, &asked, out).await,
         Verb::Completion(asked) => completion::run(&asked, out),

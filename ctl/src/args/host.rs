@@ -44,6 +44,12 @@ pub(crate) struct Whois {
 }
 
 #[derive(Debug, Group)]
+pub(crate) struct Cert {
+    #[command(flatten)]
+    pub(crate) state: StateOf,
+}
+
+#[derive(Debug, Group)]
 pub(crate) struct Doctor {
     /// Mend what can be mended from here: buffers of the kernel, owners and modes of files
     #[arg(long)]
@@ -72,6 +78,12 @@ pub(crate) struct Check {
     /// CRITICAL from so many on [default: all of them]
     #[arg(long, value_name = "N")]
     pub(crate) peers_crit: Option<u64>,
+    /// WARNING if this node's certificate ends sooner
+    #[arg(long, value_parser = duration, value_name = "TIME", default_value = "7d")]
+    pub(crate) cert_warn: Duration,
+    /// CRITICAL if it ends sooner
+    #[arg(long, value_parser = duration, value_name = "TIME", default_value = "1d")]
+    pub(crate) cert_crit: Duration,
     /// How long the daemon may take to answer
     #[arg(long, value_parser = duration, value_name = "TIME", default_value = "10s")]
     pub(crate) timeout: Duration,

@@ -8,6 +8,7 @@ use std::time::Duration;
 use proto::control::NodeStatus;
 use serde_json::json;
 
+use super::status::certificate_left_ms;
 use super::status::warnings::{self, About, Weight};
 use crate::args::{Check, Common};
 use crate::failure::{Exit, Failure};
@@ -40,13 +41,16 @@ struct Gauge {
     unit: &'static str,
     warn: Option<u64>,
     crit: Option<u64>,
+    /// Less is worse.
+    is_floor: bool,
     /// Said where it is bad.
     words: String,
 }
 
 impl Gauge {
     fn state(&self) -> State {
-        let reached = |bound: Option<u64>| bound.is_some_and(|bound| self.value >= bound);
+        let is_bad = |bound| if self.is_floor { self.value < bound } else { self.value >= bound };
+        let reached = |bound: Option<u64>| bound.is_some_and(is_bad);
         match (reached(self.crit), reached(self.warn)) {
             (true, _) => State::Critical,
             (false, true) => State::Warning,
@@ -96,12 +100,13 @@ fn judge(status: &NodeStatus, asked: &Check, out: Out) -> State {
 
 fn gauges(status: &NodeStatus, asked: &Check) -> Vec<Gauge> {
     let seconds = |time: Duration| Some(time.as_secs());
-    let number = |label, value| Gauge { label, value, unit: "", warn: None, crit: None, words: String::new() };
+    let number =
+        |label, value| Gauge { label, value, unit: "", warn: None, crit: None, is_floor: false, words: String::new() };
     let peers = u64::try_from(status.peers.len()).unwrap_or(u64::MAX);
     let down: Vec<_> = status.peers.iter().filter(|peer| peer.state != "up").map(|peer| escape(&peer.name)).collect();
     // All of none is no reason.
     let peers_crit = asked.peers_crit.or(Some(peers)).filter(|bound| *bound > 0);
-    vec![
+    let mut gauges = vec![
         Gauge {
             warn: Some(asked.peers_warn),
             crit: peers_crit,
@@ -129,7 +134,17 @@ fn gauges(status: &NodeStatus, asked: &Check) -> Vec<Gauge> {
             ..number("dead", status.dead_messages)
         },
         Gauge { unit: "s", ..number("uptime", status.uptime_ms / 1000) },
-    ]
+    ];
+    // A node without one needs none.
+    gauges.extend(certificate_left_ms(status).map(|left_ms| Gauge {
+        unit: "s",
+        warn: seconds(asked.cert_warn),
+        crit: seconds(asked.cert_crit),
+        is_floor: true,
+        words: format!("the certificate ends in {}", long(left_ms)),
+        ..number("certificate", left_ms / 1000)
+    }));
+    gauges
 }
 
 fn summary(status: &NodeStatus) -> String {
@@ -147,7 +162,9 @@ fn summary(status: &NodeStatus) -> String {
 /// The line, and what it says.
 fn tell(state: State, words: &str, gauges: &[Gauge], out: Out) -> State {
     let numbers = gauges.iter().fold(String::new(), |mut line, gauge| {
-        let bound = |bound: Option<u64>| bound.map(|bound| bound.to_string()).unwrap_or_default();
+        // Nagios writes "bad below" with a colon.
+        let colon = if gauge.is_floor { ":" } else { "" };
+        let bound = |bound: Option<u64>| bound.map(|bound| format!("{bound}{colon}")).unwrap_or_default();
         // Writing into a string cannot fail.
         let _ = write!(
             line,

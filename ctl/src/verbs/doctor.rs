@@ -125,6 +125,7 @@ pub(super) async fn examine(common: &Common, asked: &StateOf, fix: bool) -> Vec<
     let mut findings = vec![daemon::answers(&patient), daemon::configuration(&patient)];
     findings.extend(daemon::versions(&patient));
     findings.push(daemon::clock(&patient));
+    findings.extend(daemon::certificate(&patient));
     findings.push(daemon::files(&patient));
     findings.push(udp::buffers(&patient));
     findings.push(udp::local(&patient));

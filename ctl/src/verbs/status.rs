@@ -17,7 +17,7 @@ use crate::args::{Common, Status};
 use crate::failure::{Exit, Failure};
 use crate::render::Out;
 
-pub(super) use screen::show;
+pub(super) use screen::{certificate_left_ms, show};
 
 /// Between two looks.
 const PAUSE: Duration = Duration::from_secs(2);

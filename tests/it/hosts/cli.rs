@@ -54,6 +54,7 @@ const CASES: &[Case] = &[
     ("identity show", &["--state-dir", "NEW"], &[4], &[4]),
     ("identity backup", &["NEW", "--passphrase-file", "PASSPHRASE", "--state-dir", "STATE"], &[0], &[0]),
     ("identity restore", &["BACKUP", "--passphrase-file", "PASSPHRASE", "--state-dir", "NEW"], &[0], &[0]),
+    ("cert", OF_CONFIG, &[0], &[4]),
     ("doctor", OF_CONFIG, &[0, 8], &[1]),
     ("check", &[], &[0], &[2]),
     ("logs", OF_CONFIG, &[4], &[4]),

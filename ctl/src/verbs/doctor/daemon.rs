@@ -6,6 +6,7 @@ use proto::limits;
 use super::{Finding, Patient, State};
 use crate::failure::Exit;
 use crate::render::long;
+use crate::verbs::status::certificate_left_ms;
 
 pub(super) fn answers(patient: &Patient<'_>) -> Finding {
     const CHECK: &str = "daemon";
@@ -70,6 +71,24 @@ pub(super) fn clock(patient: &Patient<'_>) -> Finding {
         0 => Finding::new(CHECK, State::Skipped, "no peer is linked whose clock could be compared"),
         _ => Finding::new(CHECK, State::Ok, "no linked peer's clock is far from this one"),
     }
+}
+
+/// A certificate renews itself; one that does not, ends.
+pub(super) fn certificate(patient: &Patient<'_>) -> Option<Finding> {
+    const CHECK: &str = "certificate";
+    let status = patient.status.as_ref().ok()?;
+    let left_ms = certificate_left_ms(status)?;
+    let told = status.warnings.iter().find(|told| told.starts_with("the certificate"));
+    let finding = match (left_ms, told) {
+        (0, _) => Finding::new(CHECK, State::Fail, "the certificate of this node has ended"),
+        (_, Some(told)) => Finding::new(CHECK, State::Warn, told.clone()),
+        (_, None) => {
+            let what = format!("the certificate of this node is good for {}, and renews itself", long(left_ms));
+            return Some(Finding::new(CHECK, State::Ok, what));
+        }
+    };
+    let why = "other nodes take none whose certificate has ended; those that keep the authority's key renew it";
+    Some(finding.why(why).fix("have such a node up, and linked with this one: aicpctl peers"))
 }
 
 /// Each connection of an agent is an open file.

@@ -22,8 +22,8 @@ pub(crate) fn show(status: &NodeStatus, warnings: &[Warning], rates: Option<&Rat
     let up = status.peers.iter().filter(|peer| peer.state == "up").count();
     let attached = status.agents.iter().filter(|agent| agent.attached).count();
     out.line(format_args!(
-        "  mesh {} · {} peer{} ({up} up) · {} agent{} ({attached} attached)",
-        escape(if status.mesh_name.is_empty() { &status.mesh } else { &status.mesh_name }),
+        "  {} · {} peer{} ({up} up) · {} agent{} ({attached} attached)",
+        mesh(status),
         status.peers.len(),
         plural(status.peers.len()),
         status.agents.len(),
@@ -51,6 +51,30 @@ pub(crate) fn show(status: &NodeStatus, warnings: &[Warning], rates: Option<&Rat
         let style = if warning.weight == Weight::Severe { RED } else { YELLOW };
         out.line(format_args!("  {style}⚠{style:#} {warning}"));
     }
+}
+
+/// Which mesh, and what this node is in it.
+fn mesh(status: &NodeStatus) -> String {
+    let mut told = match status.mesh.as_str() {
+        "authority" => format!("mesh {}", escape(&status.mesh_name)),
+        "none" => "in no mesh".into(),
+        other => format!("mesh {}", escape(other)),
+    };
+    if status.mesh == "authority" && !status.is_up {
+        told.push_str(" (taken down: aicpctl up)");
+    }
+    if let Some(left_ms) = certificate_left_ms(status) {
+        told.push_str(&format!(" · certificate for {}", long(left_ms)));
+    }
+    if status.is_holder {
+        told.push_str(" · keeps the authority's key");
+    }
+    told
+}
+
+/// How much longer the node's certificate counts, by the node's clock; nothing if it needs none.
+pub(crate) fn certificate_left_ms(status: &NodeStatus) -> Option<u64> {
+    (status.certificate_until_ms > 0).then(|| status.certificate_until_ms.saturating_sub(status.time_ms))
 }
 
 /// How much waits somewhere, and how old the oldest of it is.

@@ -67,9 +67,7 @@ pub(crate) fn of(status: &NodeStatus) -> Vec<Warning> {
             "if it is right now: aicpctl clock trust",
         ));
     }
-    // The daemon's own words say what to do.
-    let told = status.warnings.iter();
-    found.extend(told.map(|told| Warning { fix: None, ..Warning::new(escape(told), "") }));
+    found.extend(status.warnings.iter().map(|told| Warning { fix: remedy(told), ..Warning::new(escape(told), "") }));
     found.extend(status.peers.iter().filter(|peer| peer.state != "up").map(down));
     if status.dead_messages > 0 {
         let count = usize::try_from(status.dead_messages).unwrap_or(usize::MAX);
@@ -78,6 +76,18 @@ pub(crate) fn of(status: &NodeStatus) -> Vec<Warning> {
     }
     found.extend(udp_buffer(status));
     found
+}
+
+/// What to do about something that the daemon warns of in its own words.
+fn remedy(told: &str) -> Option<String> {
+    let fix = match told {
+        told if told.starts_with("the clock") => "timedatectl set-ntp true, on whichever host is wrong",
+        told if told.starts_with("the certificate") => {
+            "aicpctl peers: a node that keeps the authority's key must be up, and linked"
+        }
+        _ => return None,
+    };
+    Some(fix.into())
 }
 
 fn down(peer: &PeerStatus) -> Warning {

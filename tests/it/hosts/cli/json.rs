@@ -170,8 +170,9 @@ fn this_host(seen: &mut Seen, alpha: &Host, folder: &std::path::Path) {
     let path = |name: &str| folder.join(name).display().to_string();
     let (state, config) = (alpha.state().display().to_string(), alpha.config().display().to_string());
     let (man, report) = (path("man"), path("report"));
-    let asks: [&[&str]; 7] = [
+    let asks: [&[&str]; 8] = [
         &["identity", "show", "--state-dir", &state],
+        &["cert", "--config", &config],
         &["doctor", "--config", &config],
         &["check"],
         &["logs", "-n", "1", "--config", &config],
