@@ -96,5 +96,5 @@ async fn test(common: &Common, asked: &Test, out: Out) -> Result<(), Failure> {
         return Ok(());
     }
     out.line(format_args!("{RED}refused{RED:#}: {}", escape(&told.words)));
-    Err(Failure::new(Exit::Denied, format!("{} would not take it", asked.to)))
+    Err(Failure::new(Exit::Denied, format!("{} would not take it", asked.to)).fix("aicpctl allow add"))
 }

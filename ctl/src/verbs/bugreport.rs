@@ -28,7 +28,7 @@ const LOG_LINES: u32 = 300;
 
 pub(crate) async fn run(common: &Common, asked: &Bugreport, out: Out) -> Result<(), Failure> {
     let status = host::status(common).await;
-    let config = host::configuration(common, &asked.state);
+    let config = host::configuration(common, &host::as_the_daemon(common, &asked.state).await);
     let report = report(common, &asked.state, status.as_ref(), &config).await;
     let report = match asked.with_addresses {
         true => redact::secrets(&report),

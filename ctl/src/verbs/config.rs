@@ -123,7 +123,7 @@ fn show(seen: &Seen, asked: &Show, out: Out) -> Result<(), Failure> {
 
 fn get(seen: &Seen, asked: &Get, out: Out) -> Result<(), Failure> {
     let key = seen.key(&asked.key)?;
-    out.object("config", json!({ "key": key.key, "value": key.value, "origin": key.origin, "live": key.live }));
+    out.object("config-key", json!({ "key": key.key, "value": key.value, "origin": key.origin, "live": key.live }));
     out.line(escape(&key.value));
     Ok(())
 }
@@ -217,7 +217,7 @@ pub(super) async fn order_reload(daemon: &Node, restart: bool) -> Result<ReloadR
             let exit = if code == client::ErrorCode::POLICY { Exit::Denied } else { Exit::Usage };
             let mut failure = Failure::new(exit, "the configuration was not read again").why(message);
             failure.code = Some(code);
-            return failure.now("the daemon goes on as it was");
+            return failure.now("the daemon goes on as it was").fix("aicpctl config validate");
         }
         error.into()
     })
@@ -259,6 +259,8 @@ pub(super) fn edit_failure(error: EditError) -> Failure {
             failed(Exit::Denied).fix("sudo, as whoever may write there")
         }
         EditError::NoPlace => failed(Exit::Usage).fix("--config FILE"),
-        EditError::Kind { .. } | EditError::Config(_) | EditError::Io { .. } => failed(Exit::Usage),
+        EditError::Kind { .. } | EditError::Config(_) | EditError::Io { .. } => {
+            failed(Exit::Usage).fix("aicpd default-config shows every key and what it may be")
+        }
     }
 }

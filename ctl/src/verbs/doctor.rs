@@ -116,12 +116,13 @@ pub(crate) async fn run(common: &Common, asked: &Doctor, out: Out) -> Result<Exi
 
 /// Looks at everything. Nothing is changed unless `fix`.
 pub(super) async fn examine(common: &Common, asked: &StateOf, fix: bool) -> Vec<Finding> {
+    let of_the_daemon = host::as_the_daemon(common, asked).await;
     let status = match super::node(common).await {
         Ok(node) => node.status().await.map_err(Failure::from),
         Err(failure) => Err(failure),
     };
-    let config = host::configuration(common, asked);
-    let patient = Patient { common, asked, status, config, behind: host::daemon_process(common).await, fix };
+    let config = host::configuration(common, &of_the_daemon);
+    let patient = Patient { common, asked: &of_the_daemon, status, config, behind: host::daemon_process(common).await, fix };
     let mut findings = vec![daemon::answers(&patient), daemon::configuration(&patient)];
     findings.extend(daemon::versions(&patient));
     findings.push(daemon::clock(&patient));

@@ -25,6 +25,19 @@ pub(super) fn configuration(common: &Common, asked: &StateOf) -> Result<Config, 
         .map_err(|error| Failure::new(Exit::Usage, error.to_string()).fix("aicpd check-config says the same"))
 }
 
+/// The configuration that the daemon runs with, unless another one was said.
+pub(super) async fn as_the_daemon(common: &Common, asked: &StateOf) -> StateOf {
+    let (config, state_dir) = (asked.config.clone(), asked.state_dir.clone());
+    if config.is_some() || state_dir.is_some() {
+        return StateOf { config, state_dir };
+    }
+    let told = match Node::connect(common.socket.as_deref()).await {
+        Ok(node) => node.config().await.ok().map(|told| PathBuf::from(told.file)),
+        Err(_) => None,
+    };
+    StateOf { config: told.filter(|file| file.is_file()), state_dir }
+}
+
 /// Where the state is: as it was said, or as the daemon that answers says, or as the configuration does.
 pub(super) fn state_dir(common: &Common, asked: &StateOf, status: Option<&NodeStatus>) -> Result<PathBuf, Failure> {
     let is_said = asked.state_dir.is_some() || asked.config.is_some();

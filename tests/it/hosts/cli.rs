@@ -54,6 +54,21 @@ const CASES: &[Case] = &[
     ("identity show", &["--state-dir", "NEW"], &[4], &[4]),
     ("identity backup", &["NEW", "--passphrase-file", "PASSPHRASE", "--state-dir", "STATE"], &[0], &[0]),
     ("identity restore", &["BACKUP", "--passphrase-file", "PASSPHRASE", "--state-dir", "NEW"], &[0], &[0]),
+    ("config show", OF_CONFIG, &[0], &[0]),
+    ("config show", &["--origin"], &[0], &[0, 2]),
+    ("config get", &["log.level", "--config", "CONFIG"], &[0], &[0]),
+    ("config get", &["log.levle", "--config", "CONFIG"], &[2], &[2]),
+    ("config set", &["log.level", "debug", "--config", "CONFIG"], &[0], &[0]),
+    ("config set", &["log.level", "loud", "--config", "CONFIG"], &[2], &[2]),
+    // The second time it is no longer set.
+    ("config unset", &["log.level", "--config", "CONFIG"], &[0, 4], &[0, 4]),
+    ("config validate", &["CONFIG"], &[0], &[0]),
+    ("config validate", &["PASSPHRASE"], &[2], &[2]),
+    ("config reload", &[], &[0], &[3]),
+    ("allow ls", OF_CONFIG, &[0], &[0]),
+    ("allow add", &["--to", "*", "--name", "all", "--config", "CONFIG"], &[0, 2], &[0, 2]),
+    ("allow rm", &["all", "--config", "CONFIG"], &[0, 4], &[0, 4]),
+    ("allow test", &["echo@alpha", "echo"], &[0], &[3]),
     ("cert", OF_CONFIG, &[0], &[4]),
     ("doctor", OF_CONFIG, &[0, 8], &[1]),
     ("check", &[], &[0], &[2]),
@@ -71,7 +86,7 @@ const CASES: &[Case] = &[
 /// Tried where its JSON is: it takes a while.
 const ELSEWHERE: &[&str] = &["demo"];
 /// They say how things are by their exit code, and no error.
-const JUDGES: &[&str] = &["doctor", "check"];
+const JUDGES: &[&str] = &["doctor", "check", "allow test"];
 /// What they print is a program.
 const SCRIPTS: &[&str] = &["completion"];
 

@@ -159,7 +159,7 @@ fn assert_harmless(what: &str, bytes: &[u8]) -> String {
 fn no_command_lets_a_control_character_of_somebody_else_reach_the_terminal() {
     let liar = Liar::new();
     let id = "0123456789abcdef";
-    let commands: [&[&str]; 27] = [
+    let commands: [&[&str]; 32] = [
         &["status"],
         &["status", "--check"],
         &["agents"],
@@ -168,6 +168,11 @@ fn no_command_lets_a_control_character_of_somebody_else_reach_the_terminal() {
         &["check"],
         &["doctor"],
         &["bugreport", "-"],
+        &["cert"],
+        &["config", "show"],
+        &["config", "reload"],
+        &["allow", "ls"],
+        &["allow", "test", "x", "y"],
         &["complete-names", "ask"],
         &["version"],
         &["outbox", "ls"],

@@ -108,6 +108,7 @@ fn no_field_of_any_json_goes_away_or_becomes_something_else() {
     looks(&mut seen, &alpha, &waiting);
     messages(&mut seen, &alpha);
     this_host(&mut seen, &alpha, folder.path());
+    configuration(&mut seen, &alpha);
     assert_eq!(run(&mut seen, &alpha, &["demo"]), Some(0));
     judge(&seen);
 }
@@ -183,6 +184,35 @@ fn this_host(seen: &mut Seen, alpha: &Host, folder: &std::path::Path) {
     for ask in asks {
         assert!(run(seen, alpha, ask).is_some(), "{ask:?}");
     }
+}
+
+/// What its files say, before and after it has read them again.
+fn configuration(seen: &mut Seen, alpha: &Host) {
+    let path = alpha.config().display().to_string();
+    let of_files: [&[&str]; 8] = [
+        &["config", "show"],
+        &["config", "get", "log.level"],
+        &["config", "set", "log.level", "info"],
+        &["config", "set", "mesh.max_hops", "3"],
+        &["allow", "add", "--to", "*", "--from", "*@alpha", "--name", "all"],
+        &["allow", "add", "--to", "*", "--name", "some"],
+        &["allow", "ls"],
+        &["allow", "rm", "some"],
+    ];
+    for ask in of_files {
+        assert_eq!(run(seen, alpha, &[ask, &["--config", &path]].concat()), Some(0), "{ask:?}");
+    }
+    let of_the_daemon: [&[&str]; 5] = [
+        &["config", "validate", &path],
+        &["config", "reload"],
+        &["config", "show"],
+        &["allow", "ls"],
+        &["allow", "test", "writer@alpha", "echo"],
+    ];
+    for ask in of_the_daemon {
+        assert_eq!(run(seen, alpha, ask), Some(0), "{ask:?}");
+    }
+    assert_eq!(run(seen, alpha, &["config", "unset", "log.level", "--config", &path]), Some(0));
 }
 
 fn judge(seen: &Seen) {
