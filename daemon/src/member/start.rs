@@ -48,12 +48,13 @@ impl Membership {
                 "the name in this node's certificate counts, not the configured one, until it leaves its mesh"
             );
         }
+        let tickets = Tickets::load(&files.tickets())?;
         let inside = kept.as_ref().map(|kept| {
             let mut trust = AuthorityTrust::new(Arc::clone(&kept.authority));
             trust.revoked = kept.revoked.as_ref().map(|list| list.get().record.nodes.clone()).unwrap_or_default();
+            trust.guests = tickets.guests(us);
             Arc::new(Inside::new(Arc::clone(&kept.authority), trust, kept.certificate.clone()))
         });
-        let tickets = Tickets::load(&files.tickets())?;
         let is_up = kept.as_ref().map_or(!config.mesh.peers.is_empty(), |kept| !kept.is_down);
         let view = View {
             is_holder: kept.as_ref().is_some_and(|kept| kept.key.is_some()),
