@@ -6,7 +6,7 @@ use client::{Agent, ClientError, ErrorCode};
 use proto::control::{Join as AskJoin, JoinReply};
 use tokio::time::{Instant, sleep};
 
-use super::{agent, select, start};
+use super::{agent, start};
 use crate::args::Common;
 use crate::args::membership::Join;
 use crate::failure::{Exit, Failure};
@@ -79,17 +79,16 @@ fn may_come(error: &ClientError) -> bool {
         || matches!(error, ClientError::Timeout | ClientError::Disconnected)
 }
 
-/// What the daemon says about a ticket has its own words and its own fix.
-fn refused(error: ClientError) -> Failure {
+/// What the daemon says about orders that concern the mesh has its own words and its own fix.
+pub(super) fn refused(error: ClientError) -> Failure {
     let ClientError::Refused { code, message, .. } = error else { return error.into() };
-    if code == ErrorCode::POLICY {
-        return select::refused(ClientError::Refused { code, message, retry_after_ms: 0 });
-    }
+    let exit = match code {
+        ErrorCode::POLICY => Exit::Denied,
+        ErrorCode::OFFLINE => Exit::NotFound,
+        _ => Exit::Failed,
+    };
     let (what, fix) = message.split_once("; fix: ").map_or((&*message, None), |(what, fix)| (what, Some(fix)));
-    let mut failure = Failure::new(Exit::Failed, what).now("nothing was changed on this host");
+    let mut failure = Failure::new(exit, what).why("the daemon refused it").now("nothing was changed on this host");
     failure.code = Some(code);
-    match fix {
-        Some(fix) => failure.fix(fix),
-        None => failure,
-    }
+    failure.fix(fix.unwrap_or("aicpctl status, aicpctl peers"))
 }

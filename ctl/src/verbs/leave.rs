@@ -2,14 +2,14 @@
 
 use std::io::{BufRead, IsTerminal};
 
-use super::{node, select, start};
+use super::{join, node, start};
 use crate::args::Common;
 use crate::args::membership::Sure;
 use crate::failure::{Exit, Failure};
 use crate::render::{GREEN, Out};
 
 pub(crate) async fn down(common: &Common, out: Out) -> Result<(), Failure> {
-    let done = node(common).await?.down().await.map_err(select::refused)?;
+    let done = node(common).await?.down().await.map_err(join::refused)?;
     start::settled(common, "the node is down", |status| !status.is_up).await?;
     out.object("done", done);
     out.line(format_args!(
@@ -28,7 +28,7 @@ pub(crate) async fn run(common: &Common, asked: &Sure, out: Out) -> Result<(), F
     let last =
         if status.is_holder { "; this node keeps the key of the mesh's authority, which goes with it" } else { "" };
     sure(asked, &format!("leave mesh {} for good{waits}{last}", status.mesh_name), out)?;
-    let done = node(common).await?.leave().await.map_err(select::refused)?;
+    let done = node(common).await?.leave().await.map_err(join::refused)?;
     start::settled(common, "the node has left", |status| status.mesh_id.is_empty()).await?;
     out.object("done", done);
     out.line(format_args!("{GREEN}✓{GREEN:#} left; to come back it takes a new ticket"));

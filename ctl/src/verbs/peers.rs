@@ -3,7 +3,7 @@
 use client::Node;
 use proto::control::{NodePeers, PeerOrder, PeerStatus};
 
-use super::{node, select, short_id};
+use super::{join, node, short_id};
 use crate::args::Common;
 use crate::args::membership::Peer;
 use crate::failure::{Exit, Failure};
@@ -43,7 +43,7 @@ pub(crate) async fn one(common: &Common, asked: Peer, out: Out) -> Result<(), Fa
             format!("{} is forgotten until it is heard of", who.node),
         ),
     };
-    out.object("done", done.map_err(select::refused)?);
+    out.object("done", done.map_err(join::refused)?);
     out.line(format_args!("{GREEN}✓{GREEN:#} {}", escape(&told)));
     Ok(())
 }

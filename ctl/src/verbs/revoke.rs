@@ -2,7 +2,7 @@
 
 use proto::control::PeerOrder;
 
-use super::{leave, node, select, short_id};
+use super::{join, leave, node, short_id};
 use crate::args::Common;
 use crate::args::membership::{Authority, Revoke};
 use crate::failure::Failure;
@@ -11,7 +11,7 @@ use crate::render::{GREEN, Out, escape, plural};
 pub(crate) async fn run(common: &Common, asked: &Revoke, out: Out) -> Result<(), Failure> {
     leave::sure(&asked.sure, &format!("shut {} out of the mesh for good", asked.node), out)?;
     let order = PeerOrder { node: asked.node.clone(), blocked: false };
-    let told = node(common).await?.revoke(&order).await.map_err(select::refused)?;
+    let told = node(common).await?.revoke(&order).await.map_err(join::refused)?;
     out.object("revoked", &told);
     let count = told.nodes.len();
     out.line(format_args!(
@@ -34,7 +34,7 @@ pub(crate) async fn authority(common: &Common, asked: &Authority, out: Out) -> R
     );
     leave::sure(&asked.sure, &what, out)?;
     let order = PeerOrder { node: asked.node.clone(), blocked: false };
-    let done = node(common).await?.share_authority(&order).await.map_err(select::refused)?;
+    let done = node(common).await?.share_authority(&order).await.map_err(join::refused)?;
     out.object("done", done);
     out.line(format_args!(
         "{GREEN}✓{GREEN:#} {} keeps the key too: it renews certificates, lets nodes in and shuts nodes out",

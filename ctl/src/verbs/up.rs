@@ -5,7 +5,7 @@ use std::time::Duration;
 use client::Node;
 use proto::control::{Invitation, Invite as AskInvite, Up as AskUp};
 
-use super::{node, select, short_id, start};
+use super::{join, node, short_id, start};
 use crate::args::Common;
 use crate::args::membership::{Invite, Up};
 use crate::failure::{Exit, Failure};
@@ -19,7 +19,7 @@ pub(crate) async fn run(common: &Common, asked: Up, out: Out) -> Result<(), Fail
         listen: asked.place.listen.clone().unwrap_or_default(),
         advertise: asked.place.advertise.clone(),
     };
-    let reply = daemon.up(&order).await.map_err(select::refused)?;
+    let reply = daemon.up(&order).await.map_err(join::refused)?;
     out.object("up", &reply);
     let is_ready = |status: &proto::control::NodeStatus| status.is_up && status.mesh_id == reply.mesh_id;
     let status = start::settled(common, "the node is up", is_ready).await?;
@@ -47,7 +47,7 @@ async fn print_ticket(node: &Node, life: Duration, out: Out) -> Result<(), Failu
     if life_ms == 0 || life > Duration::from_nanos(proto::limits::TICKET_LIFE_MAX) {
         return Err(Failure::new(Exit::Usage, "a ticket is good for at most 7 days").fix("a shorter --expires"));
     }
-    let invitation: Invitation = node.invite(&AskInvite { life_ms }).await.map_err(select::refused)?;
+    let invitation: Invitation = node.invite(&AskInvite { life_ms }).await.map_err(join::refused)?;
     out.object("invite", &invitation);
     let loopback = |address: &String| address.starts_with("127.") || address.starts_with("[::1]");
     if invitation.addresses.iter().all(loopback) {

@@ -82,9 +82,19 @@ const CASES: &[Case] = &[
     ("man", &["NEW"], &[0], &[0]),
     ("man", &["CONFIG"], &[1], &[1]),
     ("version", &[], &[0], &[0]),
+    ("down", &[], &[1], &[3]),
+    ("invite", &[], &[1], &[3]),
+    ("leave", &["--yes"], &[1], &[3]),
+    ("peers", &[], &[0], &[3]),
+    ("peer show", &["nobody"], &[4], &[3]),
+    ("peer block", &["nobody"], &[4], &[3]),
+    ("peer unblock", &["nobody"], &[4], &[3]),
+    ("peer forget", &["nobody"], &[1], &[3]),
+    ("revoke", &["nobody", "--yes"], &[1], &[3]),
+    ("authority share", &["nobody", "--yes"], &[1], &[3]),
 ];
-/// Tried where its JSON is: it takes a while.
-const ELSEWHERE: &[&str] = &["demo"];
+/// Tried where their JSON is, or where nodes enrol: they take a while, and start a daemon where there is none.
+const ELSEWHERE: &[&str] = &["demo", "up", "join"];
 /// They say how things are by their exit code, and no error.
 const JUDGES: &[&str] = &["doctor", "check", "allow test"];
 /// What they print is a program.
