@@ -39,8 +39,8 @@ impl From<Exit> for ExitCode {
 }
 
 /// How to have a daemon that answers.
-pub(crate) const START: &str = "aicpd run starts one, as does systemctl start aicpd where it is installed as a service; \
-                                --socket PATH if it listens elsewhere";
+pub(crate) const START: &str = "aicpctl up or aicpd run start one, as does systemctl start aicpd where it is installed as \
+                                a service; --socket PATH if it listens elsewhere";
 
 /// Why it did not end as asked.
 #[derive(Debug)]

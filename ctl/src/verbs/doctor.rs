@@ -122,7 +122,8 @@ pub(super) async fn examine(common: &Common, asked: &StateOf, fix: bool) -> Vec<
         Err(failure) => Err(failure),
     };
     let config = host::configuration(common, &of_the_daemon);
-    let patient = Patient { common, asked: &of_the_daemon, status, config, behind: host::daemon_process(common).await, fix };
+    let patient =
+        Patient { common, asked: &of_the_daemon, status, config, behind: host::daemon_process(common).await, fix };
     let mut findings = vec![daemon::answers(&patient), daemon::configuration(&patient)];
     findings.extend(daemon::versions(&patient));
     findings.push(daemon::clock(&patient));

@@ -19,7 +19,7 @@ pub(crate) async fn run(common: &Common, out: Out) -> Result<(), Failure> {
         out.talk("no other node is known; `aicpctl invite` prints a ticket for one");
     } else {
         let head = ["PEER", "ID", "STATE", "ADDRESS", "RTT", "AGENTS", "NOTE"].map(String::from).to_vec();
-        out.table(&std::iter::once(head).chain(found.peers.iter().map(row)).collect::<Vec<_>>());
+        out.table(&std::iter::once(head).chain(found.peers.iter().map(|peer| row(peer, out))).collect::<Vec<_>>());
     }
     for id in &found.revoked {
         out.line(format_args!("  {RED}✗{RED:#} {} is shut out of the mesh", short_id(id)));
@@ -77,7 +77,7 @@ fn unknown(which: &str, found: &NodePeers) -> Failure {
     failure.fix("aicpctl peers")
 }
 
-fn row(peer: &PeerStatus) -> Vec<String> {
+fn row(peer: &PeerStatus, out: Out) -> Vec<String> {
     let mark = match peer.state.as_str() {
         "up" => "●",
         "dialing" => "◐",
@@ -85,7 +85,7 @@ fn row(peer: &PeerStatus) -> Vec<String> {
     };
     vec![
         escape(&peer.name),
-        short_id(&peer.id),
+        out.id(&peer.id),
         format!("{mark} {} {}", escape(&peer.state), long(peer.since_ms)),
         or_dash(&escape(&peer.address)),
         round_trip(peer),

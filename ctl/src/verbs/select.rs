@@ -81,6 +81,8 @@ pub(super) async fn order(node: &Node, order: Order, select: &Select) -> Result<
 /// Why the node did not do or tell what was asked.
 pub(super) fn refused(error: ClientError) -> Failure {
     let ClientError::Refused { code, message, retry_after_ms } = error else { return error.into() };
+    // The node may know better than we do what helps.
+    let (why, own_fix) = message.split_once("; fix: ").map_or((&*message, None), |(why, fix)| (why, Some(fix)));
     let (exit, what, fix) = match code {
         ErrorCode::POLICY => (
             Exit::Denied,
@@ -88,16 +90,19 @@ pub(super) fn refused(error: ClientError) -> Failure {
             "sudo aicpctl …, or `[socket] admin_group = \"GROUP\"` in the daemon's configuration, and be its member",
         ),
         ErrorCode::OFFLINE => (Exit::NotFound, "there is no such agent or node", "aicpctl agents, aicpctl status"),
-        ErrorCode::MALFORMED => (
+        ErrorCode::MALFORMED if own_fix.is_none() => (
             Exit::Usage,
             "the node does not understand what is asked",
             "aicpctl version: an older daemon does not know newer questions",
         ),
         _ => (Exit::Failed, "the node did not do it", "aicpctl status"),
     };
-    let mut failure = Failure::new(exit, what).why(message).now("nothing was changed");
+    let mut failure = Failure::new(exit, what).why(why).now("nothing was changed");
     failure.code = Some(code);
-    if retry_after_ms > 0 { failure.fix(format!("try again in {retry_after_ms} ms")) } else { failure.fix(fix) }
+    match retry_after_ms {
+        0 => failure.fix(own_fix.unwrap_or(fix)),
+        ms => failure.fix(format!("try again in {ms} ms")),
+    }
 }
 
 /// Nothing is there of what was named.

@@ -13,7 +13,7 @@ use proto::control::NodeStatus;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep};
 
-use super::node;
+use super::{host, node};
 use crate::args::{Common, StateOf};
 use crate::failure::{Exit, Failure};
 use crate::render::{DIM, Out};
@@ -88,7 +88,7 @@ async fn by_hand(common: &Common, state: &StateOf, out: Out) -> Result<Node, Fai
         socket: common.socket.clone(),
         ..Flags::default()
     };
-    let config = config::load(&flags).map_err(|error| Failure::new(Exit::Usage, error.to_string()))?;
+    let config = host::configuration(common, state)?;
     DirBuilder::new().recursive(true).mode(0o700).create(&config.state_dir)?;
     let path = config.state_dir.join("aicpd.log");
     let log = OpenOptions::new().create(true).append(true).mode(0o600).open(&path)?;

@@ -85,16 +85,29 @@ const CASES: &[Case] = &[
     ("down", &[], &[1], &[3]),
     ("invite", &[], &[1], &[3]),
     ("leave", &["--yes"], &[1], &[3]),
+    ("peer forget", &["nobody"], &[1], &[3]),
+    ("revoke", &["nobody", "--yes"], &[1], &[3]),
+    ("authority share", &["nobody", "--yes"], &[1], &[3]),
+    // From here on the node is in a mesh, until it leaves. Without a daemon these start one, unless they cannot.
+    ("up", &["--config", "PASSPHRASE"], &[0], &[2]),
+    ("join", &["aicp-join:nonsense", "--config", "PASSPHRASE"], &[1, 2], &[2]),
+    ("invite", &[], &[0], &[3]),
     ("peers", &[], &[0], &[3]),
     ("peer show", &["nobody"], &[4], &[3]),
     ("peer block", &["nobody"], &[4], &[3]),
     ("peer unblock", &["nobody"], &[4], &[3]),
-    ("peer forget", &["nobody"], &[1], &[3]),
-    ("revoke", &["nobody", "--yes"], &[1], &[3]),
-    ("authority share", &["nobody", "--yes"], &[1], &[3]),
+    ("peer forget", &["nobody"], &[4], &[3]),
+    ("revoke", &["nobody", "--yes"], &[4], &[3]),
+    ("revoke", &["nobody"], &[2], &[2]),
+    ("authority share", &["nobody", "--yes"], &[4], &[3]),
+    ("cert", OF_CONFIG, &[0], &[4]),
+    ("check", &[], &[0], &[2]),
+    ("down", &[], &[0], &[3]),
+    // The second time there is none to leave.
+    ("leave", &["--yes"], &[0, 1], &[3]),
 ];
-/// Tried where their JSON is, or where nodes enrol: they take a while, and start a daemon where there is none.
-const ELSEWHERE: &[&str] = &["demo", "up", "join"];
+/// Tried where its JSON is: it takes a while.
+const ELSEWHERE: &[&str] = &["demo"];
 /// They say how things are by their exit code, and no error.
 const JUDGES: &[&str] = &["doctor", "check", "allow test"];
 /// What they print is a program.
@@ -214,8 +227,15 @@ impl Stage {
     /// What, why with the path, what happens now, and each way to have a daemon.
     fn says_how_to_start_one(&self, words: &[String], talk: &str) {
         let socket = self.host.socket().display().to_string();
-        for part in ["no daemon answers", &socket, "nothing was sent", "aicpd run", "systemctl start aicpd", "--socket"]
-        {
+        for part in [
+            "no daemon answers",
+            &socket,
+            "nothing was sent",
+            "aicpctl up",
+            "aicpd run",
+            "systemctl start aicpd",
+            "--socket",
+        ] {
             assert!(talk.contains(part), "{words:?} does not say {part:?}: {talk}");
         }
     }

@@ -159,7 +159,7 @@ fn assert_harmless(what: &str, bytes: &[u8]) -> String {
 fn no_command_lets_a_control_character_of_somebody_else_reach_the_terminal() {
     let liar = Liar::new();
     let id = "0123456789abcdef";
-    let commands: [&[&str]; 32] = [
+    let commands: [&[&str]; 42] = [
         &["status"],
         &["status", "--check"],
         &["agents"],
@@ -169,6 +169,16 @@ fn no_command_lets_a_control_character_of_somebody_else_reach_the_terminal() {
         &["doctor"],
         &["bugreport", "-"],
         &["cert"],
+        &["up"],
+        &["join", "x"],
+        &["invite"],
+        &["down"],
+        &["leave", "--yes"],
+        &["peers"],
+        &["peer", "show", "x"],
+        &["peer", "block", "x"],
+        &["revoke", "x", "--yes"],
+        &["authority", "share", "x", "--yes"],
         &["config", "show"],
         &["config", "reload"],
         &["allow", "ls"],

@@ -64,6 +64,7 @@ fn bash_offers_the_agents_and_peers_of_a_daemon_that_runs_and_stays_silent_witho
     assert_eq!(offers("aicpctl outbox ls --node "), ["alpha", "beta"]);
     assert_eq!(offers("aicpctl whois be"), ["beta"]);
     assert_eq!(offers("aicpctl recv --as wri"), ["writer"]);
+    assert_eq!(offers("aicpctl peer show be"), ["beta"]);
     let other = format!("aicpctl --socket {} recv --as ", beta.socket().display());
     assert_eq!(offers(&other), ["echo"], "the daemon that the line names is asked");
     let nowhere = folder.path().join("nowhere");
