@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use referee::hosts::{Host, until};
+use referee::members::{alone, said};
 use serde_json::Value;
 
 use super::{Running, text};
@@ -63,4 +64,35 @@ fn whoever_watches_sees_what_goes_over_a_link_and_a_daemon_that_comes_back() {
     let schemas: Vec<&str> = objects.iter().filter_map(|object| object["schema"].as_str()).collect();
     assert!(schemas.iter().filter(|schema| **schema == "aicp.status/1").count() > 1, "{told}");
     assert!(schemas.contains(&"aicp.error/1"), "{told}");
+}
+
+#[test]
+fn the_end_of_the_certificate_is_told_wherever_one_looks_for_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let host = alone(folder.path(), "alpha");
+    let pinned = said(&host.ctl(&["cert"]));
+    assert!(pinned.contains(&host.id) && pinned.contains("it has no end"), "{pinned}");
+    said(&host.ctl(&["up", "--mesh", "lab"]));
+
+    let cert = said(&host.ctl(&["cert"]));
+    for part in ["alpha", &host.id, "lab", "in 29d 23h", "in 19d "] {
+        assert!(cert.contains(part), "{part:?} is missing in:\n{cert}");
+    }
+    let told: Value = serde_json::from_str(&said(&host.ctl(&["cert", "--json"]))).expect("JSON");
+    assert_eq!((&told["kind"], &told["mesh_name"]), (&"authority".into(), &"lab".into()));
+    assert_eq!(told["mesh_id"], host.status()["mesh_id"]);
+    let shown = said(&host.ctl(&["status"]));
+    assert!(shown.contains("mesh lab · certificate for 29d 23h · keeps the authority's key"), "{shown}");
+    let doctor = text(&host.ctl(&["doctor"]).stdout);
+    assert!(doctor.contains("the certificate of this node is good for 29d 23h"), "{doctor}");
+
+    let check = |more: &[&str]| {
+        let output = host.ctl(&[&["check"], more].concat());
+        (output.status.code(), text(&output.stdout))
+    };
+    let (code, line) = check(&[]);
+    assert!(code == Some(0) && line.contains(";604800:;86400:;0"), "{line}");
+    let (code, line) = check(&["--cert-warn", "30d"]);
+    assert!(code == Some(1) && line.contains("the certificate ends in 29d 23h"), "{line}");
+    assert_eq!(check(&["--cert-crit", "30d"]).0, Some(2));
 }
