@@ -24,6 +24,7 @@ mod policy;
 mod power;
 mod replay;
 mod restore;
+mod rolling;
 mod scale;
 mod secrets;
 mod systemd;

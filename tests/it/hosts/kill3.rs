@@ -23,8 +23,8 @@ const REDELIVERY_WHEN_BUSY: Duration = Duration::from_secs(6);
 const TAKEN_OVER: i32 = 3;
 
 /// A daemon, and the agent beside it.
-struct Site {
-    host: Host,
+pub(super) struct Site {
+    pub(super) host: Host,
     agent: AgentProcess,
     ledger: PathBuf,
 }
@@ -47,13 +47,20 @@ fn open(folder: &Path) -> Vec<Site> {
     for host in &hosts {
         NAMES.iter().filter(|name| **name != host.name).for_each(|name| host.await_peer(name));
     }
-    let rate = (RATE / NAMES.len() as u64).to_string();
+    populate(folder, hosts, RATE)
+}
+
+/// An agent beside each daemon that writes to those beside all others; they make `rate` messages a second together.
+pub(super) fn populate(folder: &Path, hosts: Vec<Host>, rate: u64) -> Vec<Site> {
+    let names: Vec<String> = hosts.iter().map(|host| host.name.clone()).collect();
+    let rate = (rate / names.len() as u64).to_string();
     let sites = hosts.into_iter().map(|host| {
         let ledger = folder.join(format!("{}.ledger", host.name));
         let to: Vec<String> =
-            NAMES.iter().filter(|name| **name != host.name).map(|name| format!("{}@{name}", agent_on(name))).collect();
+            names.iter().filter(|name| **name != host.name).map(|name| format!("{}@{name}", agent_on(name))).collect();
         let (socket, name) = (host.socket(), agent_on(&host.name));
-        let arguments = [text(&socket), &name, text(&ledger), &rate, &to[0], &to[1]];
+        let mut arguments = vec![text(&socket), &name, text(&ledger), &rate];
+        arguments.extend(to.iter().map(String::as_str));
         // An agent must be known before anybody writes to it.
         let first = AgentProcess::start("kill-many", &[text(&socket), &name, text(&ledger), "1"]);
         until("the agent is attached", Duration::from_secs(15), || {
@@ -68,7 +75,7 @@ fn open(folder: &Path) -> Vec<Site> {
     for (host, ..) in &sites {
         until("all agents are known everywhere", Duration::from_secs(15), || {
             let known = String::from_utf8_lossy(&host.ctl(&["agents", "--json"]).stdout).into_owned();
-            NAMES.iter().all(|name| known.contains(&format!("\"{}\"", agent_on(name)))).then_some(())
+            names.iter().all(|name| known.contains(&format!("\"{}\"", agent_on(name)))).then_some(())
         });
     }
     let start = |(host, ledger, arguments): (Host, PathBuf, Vec<String>)| {
@@ -113,28 +120,9 @@ fn kills_among_three_daemons_and_their_agents_lose_nothing_and_double_nothing_un
         }
     }
     let took = Duration::from_nanos(wall() - begun);
-    for site in &mut sites {
-        fs::write(site.ledger.with_extension("stop"), "").expect("a file");
-    }
-    for site in &mut sites {
-        until("an agent has heard the end of all it sent", Duration::from_secs(120), || {
-            site.agent.again_after(TAKEN_OVER);
-            let ledger = fs::read_to_string(&site.ledger).expect("a ledger");
-            let refused: Vec<&str> = ledger.lines().filter(|line| line.starts_with("R ")).take(3).collect();
-            assert!(refused.is_empty(), "refused: {refused:?}");
-            ledger.contains("\nE\n").then_some(())
-        });
-    }
-    for site in &sites {
-        until(&format!("nothing is queued at {}", site.host.name), Duration::from_secs(60), || {
-            let status = site.host.status();
-            let left = ["outbox_messages", "mailbox_messages", "awaiting"];
-            left.iter().all(|what| status[what].as_u64() == Some(0)).then_some(())
-        });
-    }
-    let books: Vec<Book> = sites.iter().map(|site| Book::read(&site.ledger)).collect();
+    let books = settle(&mut sites);
     let count = books.iter().map(|book| book.sent.len() as u64).sum::<u64>();
-    let repeats = judge(&books);
+    let repeats = judge(&NAMES, &books);
     let mut waits = redeliveries(&books, &deeds);
     waits.sort_unstable();
     let most = waits.last().copied().unwrap_or_default();
@@ -147,11 +135,35 @@ fn kills_among_three_daemons_and_their_agents_lose_nothing_and_double_nothing_un
     assert!(most <= REDELIVERY_WHEN_BUSY, "what waited was delivered only {most:?} after the start");
 }
 
+/// Nobody sends any more; what each agent wrote down once all has ended.
+pub(super) fn settle(sites: &mut [Site]) -> Vec<Book> {
+    for site in sites.iter() {
+        fs::write(site.ledger.with_extension("stop"), "").expect("a file");
+    }
+    for site in sites.iter_mut() {
+        until("an agent has heard the end of all it sent", Duration::from_secs(120), || {
+            site.agent.again_after(TAKEN_OVER);
+            let ledger = fs::read_to_string(&site.ledger).expect("a ledger");
+            let refused: Vec<&str> = ledger.lines().filter(|line| line.starts_with("R ")).take(3).collect();
+            assert!(refused.is_empty(), "refused: {refused:?}");
+            ledger.contains("\nE\n").then_some(())
+        });
+    }
+    for site in sites.iter() {
+        until(&format!("nothing is queued at {}", site.host.name), Duration::from_secs(60), || {
+            let status = site.host.status();
+            let left = ["outbox_messages", "mailbox_messages", "awaiting"];
+            left.iter().all(|what| status[what].as_u64() == Some(0)).then_some(())
+        });
+    }
+    sites.iter().map(|site| Book::read(&site.ledger)).collect()
+}
+
 /// What one agent wrote down.
 #[derive(Default)]
-struct Book {
+pub(super) struct Book {
     /// By number: to whom, of which kind, when.
-    sent: BTreeMap<u64, (String, String, u64)>,
+    pub(super) sent: BTreeMap<u64, (String, String, u64)>,
     heard: BTreeMap<u64, String>,
     /// By number: in which line it was begun, and in which it was accepted, if that was heard.
     lines: BTreeMap<u64, (usize, Option<usize>)>,
@@ -191,16 +203,16 @@ impl Book {
 }
 
 /// Compares what was sent with what came; gives the number of deliveries that came again.
-fn judge(books: &[Book]) -> u64 {
+pub(super) fn judge(names: &[&str], books: &[Book]) -> u64 {
     let mut repeats = 0;
-    for (from, book) in NAMES.iter().zip(books) {
+    for (from, book) in names.iter().zip(books) {
         for (i, (to, kind, _)) in &book.sent {
             let answer = book.heard.get(i).unwrap_or_else(|| panic!("{from} never heard of {i} to {to}"));
             let wanted = if kind == "ask" { format!("re:{i}") } else { "-".into() };
             assert_eq!(*answer, wanted, "{from} asked {i} of {to}");
         }
         let source = format!("{}@{from}", agent_on(from));
-        for (name, reader) in NAMES.iter().zip(books).filter(|(name, _)| *name != from) {
+        for (name, reader) in names.iter().zip(books).filter(|(name, _)| *name != from) {
             let address = format!("{}@{name}", agent_on(name));
             let wanted: Vec<u64> = book.sent.iter().filter(|(_, (to, ..))| *to == address).map(|(i, _)| *i).collect();
             repeats += judge_pair(&source, &wanted, &book.lines, reader);
