@@ -4,6 +4,7 @@
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use config::{Config, ConfigError};
@@ -19,6 +20,9 @@ use crate::policy::policy;
 use crate::shared::Shared;
 use crate::{StartError, telemetry};
 
+/// Who may open the agents' socket.
+const OF_THE_SOCKET: [&str; 2] = ["socket.mode", "socket.group"];
+
 /// What can be another after a reload.
 #[derive(Debug)]
 pub(crate) struct Live {
@@ -26,6 +30,8 @@ pub(crate) struct Live {
     /// Keys that stand otherwise in the files by now.
     needs_restart: Mutex<Vec<&'static str>>,
     admins: RwLock<Option<Admins>>,
+    /// The agents' socket was passed to us: its group and mode are its maker's.
+    is_passed: AtomicBool,
     /// One reload at a time.
     gate: tokio::sync::Mutex<()>,
 }
@@ -48,6 +54,7 @@ impl Live {
             config: Mutex::new(config.clone()),
             needs_restart: Mutex::default(),
             admins: RwLock::default(),
+            is_passed: AtomicBool::new(false),
             gate: tokio::sync::Mutex::default(),
         }
     }
@@ -55,6 +62,11 @@ impl Live {
     /// What the daemon runs with.
     pub(crate) fn config(&self) -> Config {
         self.config.lock().clone()
+    }
+
+    /// Somebody else made the agents' socket.
+    pub(crate) fn socket_is_passed(&self) {
+        self.is_passed.store(true, Ordering::Relaxed);
     }
 
     pub(crate) fn set_admins(&self, admins: Admins) {
@@ -74,9 +86,12 @@ pub(crate) async fn reload(shared: &Shared) -> Result<ReloadReply, ReloadError> 
     let before = old.clone();
     let read = tokio::task::spawn_blocking(move || before.again());
     let new = read.await.map_err(|_| ReloadError::Ended)??;
-    let (applied, needs_restart) = old.changes(&new);
+    let (mut applied, needs_restart) = old.changes(&new);
+    if shared.live.is_passed.load(Ordering::Relaxed) {
+        applied.retain(|key| !OF_THE_SOCKET.contains(key));
+    }
     let admins = Admins::new(new.socket.admin_group.as_deref())?;
-    if applied.iter().any(|key| *key == "socket.mode" || *key == "socket.group") {
+    if applied.iter().any(|key| OF_THE_SOCKET.contains(key)) {
         open_to(&old.socket.path, &new.socket)?;
     }
     shared.live.set_admins(admins);

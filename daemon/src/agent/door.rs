@@ -66,6 +66,9 @@ impl Door {
     pub(crate) fn listen(&mut self, shared: &Arc<Shared>) {
         if let Some(listener) = self.bound.take() {
             shared.live.set_admins(self.admins.clone());
+            if self.is_passed() {
+                shared.live.socket_is_passed();
+            }
             let listening = listen(Arc::clone(shared), listener, self.most);
             self.listening = Some(shared.tasks.spawn("agents' door", listening));
         }
