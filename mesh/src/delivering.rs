@@ -318,7 +318,7 @@ impl Node {
     /// Whether it may have been delivered before by what this node has forgotten.
     pub(crate) fn is_marked(&self, letter: &Letter) -> bool {
         let again = letter.again && self.rules.hold(Rule::AgainMarks);
-        let older = self.birth.is_some_and(|birth| letter.timestamp < birth.saturating_add(CLOCKS_APART_MAX));
+        let older = is_older(self.birth, letter.timestamp);
         let dropped = letter.expiry < self.marks_dropped && self.rules.hold(Rule::DroppedMarkMarks);
         again || (older && self.rules.hold(Rule::BirthMarks)) || dropped
     }
@@ -338,6 +338,11 @@ impl Node {
             }
         }
     }
+}
+
+/// Whether a moment may lie before a store was born, by any clock.
+pub(crate) fn is_older(birth: Option<u64>, moment: u64) -> bool {
+    birth.is_some_and(|birth| moment < birth.saturating_add(CLOCKS_APART_MAX))
 }
 
 /// Why a delivery came to nothing.

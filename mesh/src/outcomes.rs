@@ -5,10 +5,11 @@ use alloc::borrow::Cow;
 
 use proto::control::ErrorBody;
 use proto::entry::{Letter, Parts, Received};
-use proto::limits::ANSWER_LIFE;
+use proto::limits::{ANSWER_LIFE, MESSAGE_LIFE_MAX};
 use proto::{AgentId, ContentType, ErrorCode, MessageId, MessageType, Metadata, NodeId};
 
 use crate::dead::{Corpse, Home};
+use crate::delivering::is_older;
 use crate::effect::Effect;
 use crate::history::{Moment, What};
 use crate::mailbox::ItemPlace;
@@ -135,11 +136,15 @@ impl Node {
         let (asker, answerer, id) = (letter.destination, letter.source, letter.id);
         let first_wins = self.rules.hold(Rule::FirstOutcomeWins);
         let is_response = letter.message_type == MessageType::Response;
+        let (us, birth) = (self.node_id(), self.birth);
         let awaited = self.stubs.find(asker, answerer, id);
         let waits = awaited
             .filter(|awaited| (!awaited.has_outcome || !first_wins) && (awaited.stub.is_request || !is_response));
+        let mut is_from_before = false;
         let is_wanted = if let Some(awaited) = waits {
             awaited.has_outcome = true;
+            let said_from = awaited.stub.expiry.saturating_sub(MESSAGE_LIFE_MAX);
+            is_from_before = source_node == us && awaited.is_past && is_older(birth, said_from);
             true
         } else {
             !self.rules.hold(Rule::AnswersNeedStub)
@@ -160,7 +165,9 @@ impl Node {
         if !self.rules.hold(Rule::StubUntilOutcomeAcknowledged) {
             self.drop_stub(asker, answerer, id);
         }
-        let marked = self.is_marked(&letter);
+        // What this node says itself now may stand in for an end that it told before its store went back.
+        let may_be_told = is_from_before && self.rules.hold(Rule::BirthMarks);
+        let marked = self.is_marked(&letter) || may_be_told;
         let received = Received { letter, received: step.wall(), source_node, hops, marked };
         self.keep(received, parts, teller, step);
     }

@@ -228,6 +228,7 @@ impl Node {
         self.stubs.insert(stub, number, ends);
         if let Some(awaited) = self.stubs.find(stub.source, stub.destination, stub.id) {
             awaited.is_synced = true;
+            awaited.is_past = true;
         }
         self.timers.set(ends, Why::StubEnds(stub.source, stub.destination, stub.id));
     }

@@ -19,6 +19,8 @@ pub(crate) struct Awaited {
     pub(crate) has_outcome: bool,
     /// It is on disk, so the message was accepted.
     pub(crate) is_synced: bool,
+    /// It was there when this run began.
+    pub(crate) is_past: bool,
     /// When its end is looked at.
     pub(crate) ends: Mono,
 }
@@ -41,7 +43,11 @@ impl Stubs {
 
     pub(crate) fn insert(&mut self, stub: Stub, entry: EntryNumber, ends: Mono) {
         let key = (stub.source, stub.destination, stub.id);
-        if self.all.insert(key, Awaited { stub, entry, has_outcome: false, is_synced: false, ends }).is_none() {
+        if self
+            .all
+            .insert(key, Awaited { stub, entry, has_outcome: false, is_synced: false, is_past: false, ends })
+            .is_none()
+        {
             *self.counts.entry(stub.source).or_default() += 1;
         }
     }

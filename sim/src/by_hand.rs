@@ -237,6 +237,12 @@ pub const BY_HAND: &[ByHand] = &[
         nodes: Nodes::Members(3),
         live: members::lying_member,
     },
+    ByHand {
+        name: "an end that is told again because a store went back is marked",
+        seeds: 10,
+        nodes: Nodes::Pinned(2),
+        live: clocks::told_again,
+    },
 ];
 
 fn is_durable(parcel: &Parcel) -> bool {

@@ -3,6 +3,7 @@
 use proto::Shape as Kind;
 
 use crate::agent::Act;
+use crate::network::Fate;
 use crate::schedule::Wish;
 use crate::time::{hours, minutes, seconds};
 use crate::world::{What, World};
@@ -70,5 +71,26 @@ pub(super) fn two_days_either_way(world: &mut World) {
             world.run_for(minutes(15));
         }
     }
+    world.settle_and_check();
+}
+
+/// The copy is made while the message is owned. Its end is told; then the store goes back, and the message expires in it
+/// when its birth is long past.
+pub(super) fn told_again(world: &mut World) {
+    world.on_frames(|_, _| Fate::Lost);
+    let sent = world.submit(0, 1, &Wish { life: Some(minutes(25)), ..Wish::REQUEST });
+    world.run_until(seconds(5), |world| world.is_owned(sent));
+    world.run_for(seconds(1));
+    world.back_up(0);
+    world.leave_frames();
+    let is_told = world.run_until(minutes(2), |world| world.is_ended(sent));
+    world.must(is_told, "its end was to be told");
+    world.run_for(seconds(5));
+    world.part(0, 1, minutes(40));
+    world.put_back(0, true);
+    world.restart(0);
+    world.run_for(minutes(30));
+    let is_told_again = world.mail(sent).is_some_and(|mail| mail.ends.len() > 1);
+    world.must(is_told_again, "an end was to be told again");
     world.settle_and_check();
 }

@@ -154,7 +154,14 @@ impl Model {
         let was_there = account.unclean_start > mail.received_start;
         let is_old =
             account.birth.is_some_and(|birth| mail.timestamp < birth.saturating_add(proto::limits::CLOCKS_APART_MAX));
+        // An end that the node makes up itself may stand in for one that it told before.
+        let asked = self.mail.get(&key.reverse()).filter(|_| key.pair.answers);
+        let is_about_old = asked.is_some_and(|asked| {
+            let said_from = asked.expiry.saturating_sub(proto::limits::MESSAGE_LIFE_MAX);
+            account.birth.is_some_and(|birth| said_from < birth.saturating_add(proto::limits::CLOCKS_APART_MAX))
+        });
         let fits = mail.said_again
+            || is_about_old
             || mail.is_renumbered
             || was_there
             || is_old
