@@ -28,7 +28,7 @@ pub(crate) struct Place {
     // `name` is who to be at the agents' door.
     #[arg(long = "name", value_name = "NAME")]
     pub(crate) called: Option<String>,
-    /// Where to listen for other nodes: an IP address and a UDP port [default: [::]:7727]
+    /// Where to listen for other nodes: an IP address and a UDP port [default: 7727 on all addresses]
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) listen: Option<String>,
     /// Where others can dial this node, if that is not an address of this host: HOST:PORT; once for each
