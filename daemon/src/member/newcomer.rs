@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use config::Peer;
+use keys::join::{Admission, JoinFault};
 use keys::ticket::Ticket;
 use keys::tls::join_dialer;
-use keys::{AuthorityCertificate, AuthorityTrust, sign, verify};
-use proto::member::{self, JoinAnswer, JoinAsk, Validity};
+use keys::{AuthorityCertificate, sign};
+use proto::member::{JoinAnswer, JoinAsk, Validity};
 use proto::record::CarriedRecord;
 use proto::{Name, limits};
-use rustls::pki_types::CertificateDer;
 use tokio::task::JoinSet;
 
 use crate::clock::duration;
@@ -173,32 +173,23 @@ fn expired(shared: &Shared, ticket: &Ticket) -> Option<String> {
 fn judge(shared: &Shared, ticket: &Ticket, name: Name, answer: &[u8]) -> Result<Joined, NotJoined> {
     let wrong = |what: &str| NotJoined(format!("what came for an answer proves nothing: {what}"));
     let answer = JoinAnswer::read(answer).map_err(|refusal| wrong(refusal.reason()))?;
-    let member::Joined { authority, certificate, revocations, inviter, time } = match answer {
-        JoinAnswer::Joined(joined) => *joined,
+    let joined = match answer {
+        JoinAnswer::Joined(joined) => joined,
         JoinAnswer::Refused { words, .. } => {
             return Err(NotJoined(words.chars().filter(|c| !c.is_control()).collect()));
         }
     };
-    let authority = AuthorityCertificate::read(CertificateDer::from(authority.to_vec()));
-    let authority = authority.map_err(|_| wrong("the authority's certificate is none"))?;
-    if authority.mesh() != ticket.mesh {
-        return Err(wrong("it is another mesh's"));
-    }
     let now = shared.clock.now().wall.0;
-    let mut trust = AuthorityTrust::new(Arc::new(authority.clone()));
-    if let Some(list) = &revocations {
-        let list = verify::revocations(list.clone(), authority.key()).map_err(|refusal| wrong(refusal.reason()))?;
-        trust.revoked = list.into_inner().record.nodes;
-    }
-    let about = trust.judge(&certificate, now).map_err(|fault| NotJoined(in_time(&fault, now, time)))?;
-    if about.key != *shared.node_key.public() || about.name != name {
-        return Err(wrong("the certificate is another node's"));
-    }
-    let inviter = verify::member_record(inviter, &trust).map_err(|refusal| wrong(refusal.reason()))?.into_inner();
-    if inviter.key.node_id() != ticket.inviter {
-        return Err(wrong("the record is another node's"));
-    }
-    let record = inviter.record;
+    let admitted = ticket.admit(&joined, shared.node_key.public(), &name, now);
+    let Admission { trust, about, inviter, revocations } = admitted.map_err(|fault| match fault {
+        JoinFault::Clock { .. } => NotJoined(super::holder::clocks_apart(now, joined.time)),
+        JoinFault::OtherMesh
+        | JoinFault::Certificate(_)
+        | JoinFault::OtherNode
+        | JoinFault::Inviter
+        | JoinFault::Revocations => wrong(&fault.to_string()),
+    })?;
+    let record = inviter.into_inner().record;
     let addresses = record.addresses.iter().chain(&ticket.addresses);
     let mut seeds: Vec<Peer> = Vec::new();
     for address in addresses {
@@ -207,29 +198,14 @@ fn judge(shared: &Shared, ticket: &Ticket, name: Name, answer: &[u8]) -> Result<
         }
     }
     Ok(Joined {
-        authority,
-        certificate,
+        authority: trust.authority().clone(),
+        certificate: joined.certificate,
         validity: about.validity,
-        revoked: revocations,
+        revoked: revocations.map(|list| list.into_inner().carried),
         name,
         inviter_name: record.name,
         inviter: ticket.inviter,
         seeds,
-        apart: time.abs_diff(now),
+        apart: joined.time.abs_diff(now),
     })
-}
-
-/// A certificate that does not count at this moment: it was made just now, so a clock is wrong.
-fn in_time(fault: &keys::trust::CertificateFault, now: u64, theirs: u64) -> String {
-    match fault {
-        keys::trust::CertificateFault::NotYet | keys::trust::CertificateFault::Expired => {
-            super::holder::clocks_apart(now, theirs)
-        }
-        fault @ (keys::trust::CertificateFault::Form
-        | keys::trust::CertificateFault::Key
-        | keys::trust::CertificateFault::Issuer
-        | keys::trust::CertificateFault::Use
-        | keys::trust::CertificateFault::Name
-        | keys::trust::CertificateFault::Revoked) => format!("what came is no use: {fault}"),
-    }
 }
