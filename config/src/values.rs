@@ -1,5 +1,6 @@
 //! What a configuration comes to, key by key: the value that holds, as TOML writes it, and where it stands.
 
+use proto::control::{ConfigKey, ConfigRule, NodeConfig, schema};
 use toml::Value;
 
 use crate::key::{ALLOW, KEYS};
@@ -21,6 +22,34 @@ impl Config {
     /// All keys.
     pub fn values(&self) -> impl Iterator<Item = Shown> {
         KEYS.iter().map(|key| Shown { key, value: self.value(key.name), origin: self.sources.origin(key.name) })
+    }
+
+    /// All of it as it is told to people and programs.
+    #[must_use]
+    pub fn told(&self) -> NodeConfig {
+        let text = |text: &Option<String>| text.clone().unwrap_or_default();
+        let keys = self.values().map(|shown| ConfigKey {
+            key: shown.key.name.into(),
+            value: shown.value,
+            origin: shown.origin.to_string(),
+            live: shown.key.is_live,
+        });
+        let rules = self.allow.iter().map(|rule| ConfigRule {
+            name: rule.name.clone(),
+            to: rule.to.clone(),
+            from: text(&rule.from),
+            node: text(&rule.node),
+            capability: text(&rule.capability),
+            subject: text(&rule.subject),
+            origin: rule.origin.to_string(),
+        });
+        NodeConfig {
+            schema: schema::CONFIG.into(),
+            file: self.sources.file.as_ref().map_or_else(String::new, |file| file.display().to_string()),
+            keys: keys.collect(),
+            rules: rules.collect(),
+            needs_restart: Vec::new(),
+        }
     }
 
     /// The value that holds for a key, as TOML writes it. Empty for a key that is none.

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use config::{Config, ConfigError};
 use mesh::{ClientId, Input};
 use parking_lot::{Mutex, RwLock};
-use proto::control::{ConfigKey, ConfigRule, ControlBody, NodeConfig, Reload, ReloadReply, schema, subject};
+use proto::control::{ControlBody, NodeConfig, Reload, ReloadReply, schema, subject};
 use proto::{Content, ContentType, ErrorCode};
 
 use crate::agent::{answer, content_type_of_answer, error_frame};
@@ -166,28 +166,6 @@ const NOT_ADMIN: &str = "only administrators may: root, the user that runs the d
 
 /// What the daemon runs with, and what waits for a restart.
 pub(crate) fn told(shared: &Shared) -> NodeConfig {
-    let config = shared.live.config();
-    let text = |text: &Option<String>| text.clone().unwrap_or_default();
-    let keys = config.values().map(|shown| ConfigKey {
-        key: shown.key.name.into(),
-        value: shown.value,
-        origin: shown.origin.to_string(),
-        live: shown.key.is_live,
-    });
-    let rules = config.allow.iter().map(|rule| ConfigRule {
-        name: rule.name.clone(),
-        to: rule.to.clone(),
-        from: text(&rule.from),
-        node: text(&rule.node),
-        capability: text(&rule.capability),
-        subject: text(&rule.subject),
-        origin: rule.origin.to_string(),
-    });
-    NodeConfig {
-        schema: schema::CONFIG.into(),
-        file: config.sources.file.as_ref().map_or_else(String::new, |file| file.display().to_string()),
-        keys: keys.collect(),
-        rules: rules.collect(),
-        needs_restart: shared.live.needs_restart.lock().iter().map(ToString::to_string).collect(),
-    }
+    let needs_restart = shared.live.needs_restart.lock().iter().map(ToString::to_string).collect();
+    NodeConfig { needs_restart, ..shared.live.config().told() }
 }

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use client::Node;
 use config::edit::{Edit, EditError};
-use config::{Config as Loaded, ConfigError, Flags, Host, Key, Origin};
-use proto::control::{ConfigKey, ConfigRule, NodeConfig, ReloadReply, schema};
+use config::{ConfigError, Flags, Host, Key, Origin};
+use proto::control::{ConfigKey, NodeConfig, ReloadReply};
 use serde_json::json;
 
 use super::{node, select};
@@ -43,7 +43,7 @@ impl Seen {
         }
         let flags = Flags { config: which.config.clone(), ..Flags::default() };
         let loaded = config::load(&flags).map_err(failure)?;
-        Ok(Self { told: told_by_files(&loaded), daemon: None })
+        Ok(Self { told: loaded.told(), daemon: None })
     }
 
     /// A change of its files. What the daemon has in its environment and on its command line, it has told.
@@ -70,32 +70,6 @@ impl Seen {
                 .fix(format!("take {origin} out of the way the daemon is started, or change it there")));
         }
         Ok(())
-    }
-}
-
-fn told_by_files(loaded: &Loaded) -> NodeConfig {
-    let text = |text: &Option<String>| text.clone().unwrap_or_default();
-    let keys = loaded.values().map(|shown| ConfigKey {
-        key: shown.key.name.into(),
-        value: shown.value,
-        origin: shown.origin.to_string(),
-        live: shown.key.is_live,
-    });
-    let rules = loaded.allow.iter().map(|rule| ConfigRule {
-        name: rule.name.clone(),
-        to: rule.to.clone(),
-        from: text(&rule.from),
-        node: text(&rule.node),
-        capability: text(&rule.capability),
-        subject: text(&rule.subject),
-        origin: rule.origin.to_string(),
-    });
-    NodeConfig {
-        schema: schema::CONFIG.into(),
-        file: loaded.sources.file.as_ref().map_or_else(String::new, |file| file.display().to_string()),
-        keys: keys.collect(),
-        rules: rules.collect(),
-        needs_restart: Vec::new(),
     }
 }
 
