@@ -66,6 +66,20 @@ impl RawDoor {
         }
     }
 
+    /// The bytes that have arrived by now, whatever they are.
+    pub fn hear_if_any(&mut self) -> io::Result<Option<Vec<u8>>> {
+        let mut bytes = vec![0; 16 << 10];
+        self.socket.set_nonblocking(true)?;
+        let read = self.socket.read(&mut bytes);
+        self.socket.set_nonblocking(false)?;
+        match read {
+            Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(length) => Ok(Some(bytes[..length].to_vec())),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Whether the daemon ends the connection. What it says before is passed over.
     pub fn has_ended(&mut self) -> bool {
         let mut bytes = [0; 4096];

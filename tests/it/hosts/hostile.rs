@@ -15,6 +15,9 @@ use watch::{Fared, Meanwhile, Watch, fare};
 
 #[expect(clippy::cast_possible_truncation, reason = "small numbers of a test")]
 mod agents;
+#[expect(clippy::cast_possible_truncation, reason = "small numbers of a test")]
+#[expect(clippy::disallowed_methods, reason = "it goes on for a time that is asked for")]
+mod fuzz;
 mod mallory;
 #[expect(clippy::cast_possible_truncation, reason = "small numbers of a test")]
 mod peers;
