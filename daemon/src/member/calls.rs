@@ -1,11 +1,11 @@
 //! Questions to other members over the control streams of their links, and the answers that are awaited.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use mesh::LinkId;
-use proto::limits;
 use proto::member::{MemberMessage, MemberSaid};
+use proto::{NodeId, limits};
 use tokio::sync::oneshot;
 
 use super::{LinkedMembers, Member, say};
@@ -78,10 +78,14 @@ impl Call {
     }
 }
 
-/// A link to one of those who hold the authority's key.
+/// A link to one of those who say that they hold the authority's key, and to another one each time: whoever says so and
+/// never answers stands in nobody's way for long.
 pub(super) fn link_to_holder<'a>(
     links: &'a LinkedMembers,
-    holders: &std::collections::BTreeSet<proto::NodeId>,
+    holders: &BTreeSet<NodeId>,
+    asked: Option<NodeId>,
 ) -> Option<(LinkId, &'a Arc<Member>)> {
-    links.iter().find(|(_, member)| holders.contains(&member.id())).map(|(link, member)| (*link, member))
+    let linked = links.iter().filter(|(_, member)| holders.contains(&member.id()));
+    let next = linked.min_by_key(|(_, member)| (Some(member.id()) <= asked, member.id()));
+    next.map(|(link, member)| (*link, member))
 }

@@ -57,6 +57,8 @@ pub(crate) struct Own {
     pub(super) calls: Calls,
     /// Keys that were made to take the authority's key with, by the link over which it was offered.
     pub(super) shares: BTreeMap<LinkId, ShareKey>,
+    /// Which holder of the authority's key was asked last.
+    pub(super) asked: Option<NodeId>,
     /// A join or a leave is under way, or a restart.
     pub(super) is_busy: bool,
     /// What was changed counts from the next start on.
@@ -281,9 +283,11 @@ impl MemberTask {
         self.shared.clock.now().wall.0
     }
 
-    pub(super) fn holder(&self) -> Option<(LinkId, Arc<Member>)> {
+    pub(super) fn holder(&mut self) -> Option<(LinkId, Arc<Member>)> {
         let view = self.shared.members.view();
-        link_to_holder(&self.own.links, &view.holders).map(|(link, member)| (link, Arc::clone(member)))
+        let (link, member) = link_to_holder(&self.own.links, &view.holders, self.own.asked)?;
+        self.own.asked = Some(member.id());
+        Some((link, Arc::clone(member)))
     }
 
     /// A list that the core has taken.

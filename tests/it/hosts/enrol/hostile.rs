@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use client::{Agent, Incoming};
 use proto::link::ControlMessage;
+use proto::member::{MemberMessage, MemberSaid};
 use proto::metadata::MetadataDraft;
 use proto::record::{AgentRecord, CarriedRecord, RecordKind};
 use proto::{ContentType, Draft, FlowKind, MessageType, Shape};
@@ -110,6 +111,23 @@ async fn a_hostile_member_cannot_speak_for_others_re_sign_redirect_or_poison_the
     println!("{} lies of {kinds} kinds: none was believed", lies * kinds);
     let agents = String::from_utf8_lossy(&alpha.ctl(&["agents"]).stdout).into_owned();
     assert!(agents.contains("writer@honest") && !agents.contains("writer@mallory"), "{agents}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_that_only_says_that_it_holds_the_authoritys_key_does_not_keep_others_from_inviting() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut hosts = mesh(folder.path(), &["alpha", "beta"]);
+    let mallory = Peer::enrolled("mallory", &authority(&hosts[0]));
+    let mut evil = mallory.dial(&hosts[1]).await;
+    evil.say(&ControlMessage::Member(Box::new(MemberMessage { request: 0, said: MemberSaid::Holder }))).await;
+    evil.settled().await;
+    // The one that holds it comes later.
+    hosts[0].stop();
+    hosts[0].start();
+    hosts[1].await_peer("alpha");
+    let invites = (0..2).map(|_| hosts[1].ctl(&["invite"]));
+    let invited = invites.filter(|done| done.status.success()).count();
+    assert_eq!(invited, 1, "one of the two is asked in vain, and the next time the other one");
 }
 
 /// The frame for another destination.
