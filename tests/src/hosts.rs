@@ -47,6 +47,9 @@ fn binaries() -> Vec<(String, PathBuf, bool)> {
     found
 }
 
+/// How long a daemon may take to open its door, to link with another, or to stop, which is promised within this time.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// One daemon and its folder. Killed when dropped.
 #[derive(Debug)]
 pub struct Host {
@@ -283,7 +286,7 @@ impl Host {
             .expect("aicpd starts");
         self.child = Some(child);
         let socket = self.socket();
-        until("the daemon's door opens", Duration::from_secs(20), || {
+        until("the daemon's door opens", PATIENCE, || {
             std::os::unix::net::UnixStream::connect(&socket).is_ok().then_some(())
         });
     }
@@ -301,11 +304,11 @@ impl Host {
     /// Asks it to stop, and waits for the end.
     ///
     /// # Panics
-    /// If it does not stop within ten seconds.
+    /// If it does not stop within thirty seconds.
     pub fn stop(&mut self) -> ExitStatus {
         let mut child = self.child.take().expect("it runs");
         signal(&child, "TERM");
-        until("the daemon stops", Duration::from_secs(10), || child.try_wait().expect("a child"))
+        until("the daemon stops", PATIENCE, || child.try_wait().expect("a child"))
     }
 
     /// Waits until it has ended by itself.
@@ -314,7 +317,7 @@ impl Host {
     /// If it does not within half a minute.
     pub fn ended(&mut self) -> ExitStatus {
         let child = self.child.as_mut().expect("it runs");
-        let status = until("the daemon ends", Duration::from_secs(30), || child.try_wait().expect("a child"));
+        let status = until("the daemon ends", PATIENCE, || child.try_wait().expect("a child"));
         self.child = None;
         status
     }
@@ -391,9 +394,9 @@ impl Host {
     /// Waits until a peer is linked.
     ///
     /// # Panics
-    /// If it is not within fifteen seconds.
+    /// If it is not within half a minute.
     pub fn await_peer(&self, name: &str) {
-        until("the peer is linked", Duration::from_secs(15), || {
+        until("the peer is linked", PATIENCE, || {
             let status = self.status();
             let peers = status["peers"].as_array()?.clone();
             peers.iter().any(|peer| peer["name"] == name && peer["state"] == "up").then_some(())

@@ -1,19 +1,22 @@
 //! Nodes of one mesh, made as people make them: `aicpctl up`, `invite`, `join`. And newcomers of our own making, who say
 //! at the door what no honest one would.
 
+use std::convert::Infallible;
 use std::path::Path;
 use std::process::Output;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::BytesMut;
 use keys::certificate::self_signed;
 use keys::ticket::Ticket;
 use keys::tls::{Shown, dialer, join_dialer};
 use keys::{AuthorityCertificate, AuthorityKey, NodeKey, sign, vault};
+use proto::link::ControlMessage;
 use proto::member::{JoinAnswer, JoinAsk};
-use proto::{Name, NodeId, limits};
-use quinn::Endpoint;
+use proto::{AgentId, Name, NodeId, limits};
 use quinn::crypto::rustls::QuicClientConfig;
+use quinn::{ConnectionError, Endpoint};
 use serde_json::Value;
 
 use crate::hosts::{Host, until};
@@ -160,7 +163,8 @@ impl Newcomer {
     }
 }
 
-/// Whether a daemon lets somebody in who shows this certificate: the handshake holds, and it waits for a HELLO.
+/// Whether a daemon lets somebody in who shows this certificate: the handshake holds at both ends, and it waits for a
+/// HELLO. It is told something else, so that it says what it makes of that; a closed door hears nothing of it.
 ///
 /// # Panics
 /// If nothing answers at all.
@@ -174,9 +178,19 @@ pub async fn lets_in(host: &Host, key: &Arc<NodeKey>, certificate: Option<Vec<u8
     let address = ([127, 0, 0, 1], host.port).into();
     let dialing = endpoint.connect_with(config(dialer(&shown, node).expect("TLS")), address, "node.invalid");
     let connection = dialing.expect("a dial").await.map_err(|error| error.to_string())?;
-    match tokio::time::timeout(Duration::from_millis(700), connection.closed()).await {
-        Ok(error) => Err(error.to_string()),
-        Err(_) => Ok(()),
+    let talking = async {
+        let (mut send, _receive) = connection.open_bi().await?;
+        let mut no_hello = BytesMut::new();
+        ControlMessage::Want(AgentId::ZERO).write(&mut no_hello).expect("within the bound");
+        // Whoever is refused by then hears why below.
+        drop(send.write_all(&no_hello).await);
+        Err(connection.closed().await)
+    };
+    let closed: Result<Infallible, ConnectionError> = tokio::time::timeout(PATIENCE, talking).await.expect("in time");
+    match closed {
+        Err(ConnectionError::ApplicationClosed(close)) if close.reason.as_ref() == b"no HELLO" => Ok(()),
+        Err(error) => Err(error.to_string()),
+        Ok(never) => match never {},
     }
 }
 

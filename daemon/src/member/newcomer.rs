@@ -88,8 +88,10 @@ async fn ask(shared: &Shared, ticket: &Ticket, name: &Name) -> Result<Bytes, Los
     let connection = reach(shared, &endpoint, &config, ticket).await.map_err(lost(false))?;
     let talking = async {
         let (mut send, mut receive) = connection.open_bi().await.map_err(|error| told(shared, ticket, &error))?;
-        let written = send.write_chunk(signed.as_bytes().clone()).await;
-        written.map_err(|error| error.to_string())?;
+        match send.write_chunk(signed.as_bytes().clone()).await {
+            Err(quinn::WriteError::ConnectionLost(error)) => return Err(told(shared, ticket, &error)),
+            written => written.map_err(|error| error.to_string())?,
+        }
         drop(send.finish());
         let read = receive.read_to_end(limits::JOIN_ANSWER_BYTES_MAX).await;
         match read {

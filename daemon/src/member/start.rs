@@ -55,11 +55,14 @@ impl Membership {
             trust.guests = tickets.guests(us);
             Arc::new(Inside::new(Arc::clone(&kept.authority), trust, kept.certificate.clone()))
         });
+        let list = kept.as_ref().and_then(|kept| kept.revoked.as_ref()).map(|list| &list.get().record);
         let is_up = kept.as_ref().map_or(!config.mesh.peers.is_empty(), |kept| !kept.is_down);
         let view = View {
             is_holder: kept.as_ref().is_some_and(|kept| kept.key.is_some()),
             is_up,
             blocked: files.blocked()?,
+            revoked: list.map(|list| list.nodes.clone()).unwrap_or_default(),
+            epoch: list.map_or(0, |list| list.epoch),
             ..View::default()
         };
         Ok(Self { name, place: files.place()?, files, kept, inside, view, tickets })

@@ -304,10 +304,11 @@ impl MemberTask {
         }
         tracing::warn!(epoch = list.epoch, nodes = list.nodes.len(), "a newer list of those that are shut out");
         self.revoked = Some(Revoked { list, carried: carried.clone() });
+        // Who is out need not wait for the disk: whoever brought the list brings it again.
+        self.refresh_trust();
         if let Err(error) = self.files.save_revoked(&carried) {
             tracing::error!(%error, "the list of those that are shut out was not kept");
         }
-        self.refresh_trust();
         // Two holders shut nodes out at the same time, and neither knew of the other.
         if !missing.is_empty()
             && self.key.is_some()
