@@ -138,7 +138,9 @@ fn listed(paths: &[PathBuf]) -> String {
     if shown.is_empty() { "nothing, for no path is known".into() } else { shown.join(", ") }
 }
 
-/// Why a delivery is not handled: it comes again later, and in the end its sender hears of it.
+/// Why a delivery is not handled. With [`ErrorCode::POLICY`] or [`ErrorCode::MALFORMED`] that is for good, and its sender
+/// hears the code and the words at once. With any other code it comes again later, and in the end its sender hears that it
+/// was given up.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Refuse {
     pub(crate) code: ErrorCode,
@@ -153,7 +155,7 @@ impl Refuse {
         Self { code: ErrorCode::SERVER, message: message.into().into(), retry_after_ms: 0 }
     }
 
-    /// With a code for programs. Without one it is 5000.
+    /// With a code for programs. Without one it is 5000, and the message comes again.
     #[must_use]
     pub const fn code(mut self, code: ErrorCode) -> Self {
         self.code = code;

@@ -251,8 +251,9 @@ impl Delivery {
         self.shared.settle(ticket, &Letter::handled(self.message.source(), ticket.number), self.message.id()).await
     }
 
-    /// It cannot be done now: the daemon delivers it again later, and in the end tells the sender. A message that is sent
-    /// once has no way back for this; its sender hears nothing.
+    /// It cannot be done now: the daemon delivers it again later, and in the end tells the sender. With a code that is for
+    /// good ([`Refuse`]) it is never done, and the sender hears so at once. A message that is sent once has no way back for
+    /// this; its sender hears nothing.
     pub async fn refuse(self, why: impl Into<Refuse>) -> Result<(), ClientError> {
         let Some(ticket) = self.ticket else { return Ok(()) };
         let id = self.message.id();

@@ -57,7 +57,7 @@ impl core::fmt::Debug for Handlers {
 
 impl Agent {
     /// Handles what has this subject. What `handler` returns is the answer; its error refuses the message, so that it comes
-    /// again later.
+    /// again later, unless the code of its [`Refuse`] says that this is for good. What no handler takes is refused for good.
     pub fn on<F, W, R>(&self, subject: impl Into<String>, handler: F)
     where
         F: Fn(Message) -> W + Send + Sync + 'static,

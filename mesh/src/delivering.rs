@@ -185,7 +185,7 @@ impl Node {
         self.pump_mailbox(agent, step);
     }
 
-    fn held_by(&self, number: u64, client: ClientId, agent: AgentId, id: MessageId) -> Option<ItemPlace> {
+    pub(crate) fn held_by(&self, number: u64, client: ClientId, agent: AgentId, id: MessageId) -> Option<ItemPlace> {
         let place = if self.rules.hold(Rule::TakeoverVoidsNumbers) {
             self.mailboxes.delivered(number, client, agent)?
         } else {
@@ -193,14 +193,6 @@ impl Node {
         };
         self.mailboxes.item(place).filter(|item| item.received.letter.id == id)?;
         Some(place)
-    }
-
-    /// The agent will not handle a delivery now. It comes again, marked.
-    pub(crate) fn refuse_delivery(&mut self, client: ClientId, agent: AgentId, number: u64, step: &mut Step<'_>) {
-        if let Some(place) = self.mailboxes.delivered(number, client, agent) {
-            self.delivery_failed(place, Failed::Refused, step);
-            self.pump_mailbox(agent, step);
-        }
     }
 
     /// Delivers again what an agent has and does not seem to know.
@@ -213,7 +205,7 @@ impl Node {
     }
 
     /// A delivery came to nothing. The next one comes after a pause that grows; after too many it is a dead letter.
-    fn delivery_failed(&mut self, place: ItemPlace, how: Failed, step: &mut Step<'_>) {
+    pub(crate) fn delivery_failed(&mut self, place: ItemPlace, how: Failed, step: &mut Step<'_>) {
         self.stats.failed_deliveries += 1;
         self.clear_lease(place);
         self.mailboxes.take_back(place, State::Resting);
@@ -347,7 +339,7 @@ pub(crate) fn is_older(birth: Option<u64>, moment: u64) -> bool {
 
 /// Why a delivery came to nothing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Failed {
+pub(crate) enum Failed {
     Refused,
     LeaseEnded,
     SessionLost,

@@ -2,29 +2,64 @@
 //! for both.
 
 use alloc::borrow::Cow;
+use alloc::format;
 
 use proto::control::ErrorBody;
 use proto::entry::{Letter, Parts, Received};
 use proto::limits::{ANSWER_LIFE, MESSAGE_LIFE_MAX};
-use proto::{AgentId, ContentType, ErrorCode, MessageId, MessageType, Metadata, NodeId};
+use proto::{AgentId, Content, ContentType, ErrorCode, MessageId, MessageType, Metadata, NodeId};
 
 use crate::dead::{Corpse, Home};
-use crate::delivering::is_older;
+use crate::delivering::{Failed, is_older};
 use crate::effect::Effect;
 use crate::history::{Moment, What};
+use crate::input::ClientId;
 use crate::mailbox::ItemPlace;
 use crate::node::Node;
 use crate::pair::Pair;
 use crate::rules::Rule;
-use crate::say::{Teller, error_encoding};
+use crate::say::{Failure, Teller, error_encoding};
 use crate::step::Step;
 use crate::submission::end_in_words;
 use crate::timers::Why;
 
+/// With these codes an agent refuses a message for good. What else ends a message is for nodes to say.
+const FOR_GOOD: [ErrorCode; 2] = [ErrorCode::POLICY, ErrorCode::MALFORMED];
+
 impl Node {
+    /// The agent will not handle a delivery: not now, and it comes again, marked; or never, and its sender hears why.
+    pub(crate) fn refuse_delivery(
+        &mut self,
+        client: ClientId,
+        agent: AgentId,
+        number: u64,
+        content: &Content,
+        step: &mut Step<'_>,
+    ) {
+        let Some(place) = self.held_by(number, client, agent, content.header.id()) else { return };
+        let error = content.error().ok().filter(|error| FOR_GOOD.contains(&error.code));
+        match error.filter(|_| self.rules.hold(Rule::RefusedForGoodEnds)) {
+            Some(error) => self.refused_for_good(place, &error, step),
+            None => self.delivery_failed(place, Failed::Refused, step),
+        }
+        self.pump_mailbox(agent, step);
+    }
+
+    fn refused_for_good(&mut self, place: ItemPlace, error: &ErrorBody, step: &mut Step<'_>) {
+        let Some(item) = self.mailboxes.item(place) else { return };
+        self.stats.failed_deliveries += 1;
+        let moment = Moment::of(What::DeliveryFailed, &item.received.letter).attempt(item.tries).code(error.code);
+        self.history.note(moment, step);
+        // So that nobody takes an agent's words for those of a node.
+        let words = format!("its agent refused it: {}", error.message);
+        self.end_item(place, Failure::new(error.code, words), step);
+    }
+
     /// Ends an item that was not handled.
-    pub(crate) fn end_item(&mut self, place: ItemPlace, code: ErrorCode, step: &mut Step<'_>) {
+    pub(crate) fn end_item(&mut self, place: ItemPlace, why: impl Into<Failure>, step: &mut Step<'_>) {
         let Some(item) = self.take_item(place) else { return };
+        let why = why.into();
+        let code = why.code;
         let letter = item.received.letter;
         let (asker, answerer, id) = (letter.destination, letter.source, letter.id);
         let is_told = if !item.is_message() && code == ErrorCode::STORAGE {
@@ -37,10 +72,10 @@ impl Node {
             // If nobody was told that it was accepted, its sender hears that it never will be.
             !item.is_synced && self.end_untaken(&letter, code, item.teller, step)
         } else if self.locals.agents.contains_key(&letter.source) {
-            self.end_by_ourselves(letter.source, letter.destination, letter.id, letter.content_type, code, step);
+            self.end_by_ourselves(letter.source, letter.destination, letter.id, letter.content_type, why, step);
             true
         } else {
-            self.send_error(&letter, code, end_in_words(code).into(), step);
+            self.send_error(&letter, code, why.words, step);
             true
         };
         // What was given up is kept, whoever was told: somebody may mend the agent and put it back.
@@ -105,9 +140,10 @@ impl Node {
         answerer: AgentId,
         id: MessageId,
         content_type: ContentType,
-        code: ErrorCode,
+        why: impl Into<Failure>,
         step: &mut Step<'_>,
     ) {
+        let Failure { code, words, .. } = why.into();
         let letter = Letter {
             source: answerer,
             destination: asker,
@@ -119,7 +155,7 @@ impl Node {
             handled_wanted: false,
             again: false,
         };
-        let parts = error_parts(code, end_in_words(code).into(), id, letter.content_type);
+        let parts = error_parts(code, words, id, letter.content_type);
         let node = self.node_id();
         self.take_outcome(letter, parts, (node, 0), None, step);
     }

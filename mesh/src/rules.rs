@@ -101,6 +101,8 @@ rules! {
     RebornMarksMailbox,
     /// After too many failed deliveries a message ends.
     TooManyFailuresEnd,
+    /// What its agent refuses for good ends at once.
+    RefusedForGoodEnds,
     /// What no agent can be told becomes a dead letter.
     UntoldBecomesDead,
     /// After a jump of the clock nothing expires.

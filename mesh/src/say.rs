@@ -13,6 +13,7 @@ use crate::effect::{Effect, Notes, Outgoing};
 use crate::input::{ClientId, Load};
 use crate::node::Node;
 use crate::step::Step;
+use crate::submission::end_in_words;
 
 /// Who hears how far a submission has come.
 #[derive(Clone, Copy, Debug)]
@@ -62,6 +63,12 @@ impl Failure {
 
     pub(crate) fn full(words: &'static str) -> Self {
         Self { code: ErrorCode::FULL, words: words.into(), retry_after_ms: proto::limits::FULL_RETRY_MS }
+    }
+}
+
+impl From<ErrorCode> for Failure {
+    fn from(code: ErrorCode) -> Self {
+        Self::new(code, end_in_words(code))
     }
 }
 

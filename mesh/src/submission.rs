@@ -261,11 +261,13 @@ pub(crate) fn end_in_words(code: ErrorCode) -> &'static str {
     match code {
         ErrorCode::EXPIRED => "expired, and was never delivered",
         ErrorCode::TIMEOUT => "ended before its end was known; it may have been delivered",
-        ErrorCode::POLICY => "no rule of its destination allows it, or an operator withdrew it before it was sent",
+        ErrorCode::POLICY => {
+            "no rule of its destination allows it, its agent refused it, or an operator withdrew it before it was sent"
+        }
         ErrorCode::GIVEN_UP => "given up after too many deliveries that failed",
         ErrorCode::STORAGE => "what was said is lost: the disk did not give it back",
         ErrorCode::FULL => "there is an answer, and no room for it",
-        ErrorCode::MALFORMED => "the destination's daemon refused its content",
+        ErrorCode::MALFORMED => "its destination refused its content",
         _ => "refused",
     }
 }

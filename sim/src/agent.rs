@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use mesh::ClientId;
 use proto::metadata::Stage;
-use proto::{AgentId, ContentType, MessageId, MessageType, Name};
+use proto::{AgentId, ContentType, ErrorCode, MessageId, MessageType, Name};
 
 use crate::shape::Handling;
 
@@ -88,8 +88,8 @@ pub enum Answer {
     Handled,
     /// It was answered, which says that it was handled.
     Respond,
-    /// It will not be handled now.
-    Refuse,
+    /// It will not be handled, with this code.
+    Refuse(ErrorCode),
     /// It takes longer.
     Working,
 }

@@ -3,6 +3,7 @@
 
 mod clocks;
 mod members;
+mod refusals;
 mod rules;
 
 use mesh::Rule;
@@ -242,6 +243,12 @@ pub const BY_HAND: &[ByHand] = &[
         seeds: 10,
         nodes: Nodes::Pinned(2),
         live: clocks::told_again,
+    },
+    ByHand {
+        name: "what its agent refuses for good ends at once, and comes no more whatever crashes",
+        seeds: 10,
+        nodes: Nodes::Pinned(2),
+        live: refusals::refused_for_good,
     },
 ];
 

@@ -119,7 +119,7 @@ impl World {
             return;
         }
         let (node, is_asked, ends) = (mail.source_node, mail.is_asked, mail.ends.len());
-        let arrived = mail.was_acknowledged || mail.may_be_acknowledged || ends > 0 || mail.is_unfit;
+        let arrived = mail.was_acknowledged || mail.may_be_acknowledged || ends > 0 || mail.is_unfit || mail.is_refused;
         let expired = self.model.wall_most >= mail.expiry;
         let most = self.model.deliveries_max;
         let given_up = mail.deliveries >= most;

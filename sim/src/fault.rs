@@ -27,6 +27,8 @@ pub enum Promise {
     OneStory,
     /// An end is one that happened.
     EndsAreTrue,
+    /// What its agent refused for good does not come again.
+    RefusedIsOver,
     /// An answer that nobody waits for reaches nobody.
     NoUnwantedAnswers,
     /// What changes together is one transaction.

@@ -52,6 +52,7 @@ const fn schedule_of(rule: Rule) -> Option<usize> {
         Rule::BlockedStaysOut => Some(30),
         Rule::OwnRecordIsHighest => Some(31),
         Rule::MembersAreProved => Some(32),
+        Rule::RefusedForGoodEnds => Some(34),
         Rule::AcceptedAfterSync
         | Rule::AttemptAfterSync
         | Rule::StoredAfterSync

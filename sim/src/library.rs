@@ -374,7 +374,16 @@ impl World {
         };
         let mut from = unruly.refuse;
         if draw < from {
-            return plan(pause, Answer::Refuse);
+            // Some claim what only a node can know. It counts for nothing.
+            let codes =
+                [ErrorCode::SERVER, ErrorCode::FULL, ErrorCode::TIMEOUT, ErrorCode::EXPIRED, ErrorCode::GIVEN_UP];
+            let code = codes.into_iter().cycle().nth(usize::try_from(number % 5).unwrap_or(0));
+            return plan(pause, Answer::Refuse(code.unwrap_or(ErrorCode::SERVER)));
+        }
+        from += unruly.refuse_for_good;
+        if draw < from {
+            let is_odd = number.is_multiple_of(2);
+            return plan(pause, Answer::Refuse(if is_odd { ErrorCode::MALFORMED } else { ErrorCode::POLICY }));
         }
         from += unruly.never;
         if draw < from {
@@ -426,13 +435,12 @@ impl World {
                 let draft = self.draft(agent, MessageType::Response, Shape::Durable(FlowKind::Answers), to, id);
                 self.up(agent, client, &draft, &metadata, b"the answer");
             }
-            Answer::Refuse => {
+            Answer::Refuse(code) => {
                 let draft = Draft {
                     content_type: ContentType::MessagePack,
                     ..self.draft(agent, MessageType::Error, Shape::Notice, to, id)
                 };
-                let body =
-                    ErrorBody { code: ErrorCode::SERVER, message: "not now".into(), original: id, retry_after_ms: 0 };
+                let body = ErrorBody { code, message: "not now".into(), original: id, retry_after_ms: 0 };
                 self.up(agent, client, &draft, &metadata, &body.write(ContentType::MessagePack));
             }
             Answer::Working => {

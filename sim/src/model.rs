@@ -68,6 +68,10 @@ pub struct Mail {
     pub was_handled: bool,
     /// An acknowledgement came so close to the end of its lease that both may be right.
     pub may_be_acknowledged: bool,
+    /// Its agent has refused a copy of it for good.
+    pub is_refused: bool,
+    /// In which run of its node it did so, if nobody can doubt that.
+    pub refused_in_run: Option<u32>,
     /// A RESPONSE to it was given by its agent.
     pub was_responded: bool,
     /// Its content is refused where it arrives.
@@ -145,6 +149,7 @@ pub struct Tally {
     pub renumbered: u64,
     pub once: u64,
     pub unfit: u64,
+    pub refused: u64,
     pub crashes: u64,
     pub kills: u64,
     pub stops: u64,

@@ -69,6 +69,8 @@ pub struct Handling {
     pub respond: u32,
     /// A refusal.
     pub refuse: u32,
+    /// A refusal for good.
+    pub refuse_for_good: u32,
     /// Nothing, until the lease ends.
     pub never: u32,
     /// Long work, with more time asked for.

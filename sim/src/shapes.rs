@@ -27,7 +27,7 @@ impl Shape {
             impatient: 0,
             body_bytes: 200,
         },
-        handling: Handling { respond: 400, refuse: 0, never: 0, slow: 0, late: 0, pause_ms: 200 },
+        handling: Handling { respond: 400, refuse: 0, refuse_for_good: 0, never: 0, slow: 0, late: 0, pause_ms: 200 },
         frames: Frames { loss: 0, repeat: 0, reorder: 0, late: 0, latency_ms: 5 },
         troubles: Troubles {
             crash: 0,
@@ -108,7 +108,15 @@ impl Shape {
             frames: Frames { loss: 150, repeat: 60, reorder: 150, late: 20, latency_ms: 20 },
             troubles: Troubles { cut: 3, partition: 1, ..Troubles::default() },
             trouble_every_ms: 6000,
-            handling: Handling { respond: 400, refuse: 30, never: 10, slow: 20, late: 10, pause_ms: 2000 },
+            handling: Handling {
+                respond: 400,
+                refuse: 30,
+                refuse_for_good: 20,
+                never: 10,
+                slow: 20,
+                late: 10,
+                pause_ms: 2000,
+            },
             ..Self::CALM
         }
     }
@@ -135,7 +143,15 @@ impl Shape {
             frames: Frames { loss: 30, repeat: 20, reorder: 30, late: 10, latency_ms: 10 },
             troubles: Troubles { kill: 2, stop: 4, client_crash: 1, ..Troubles::default() },
             trouble_every_ms: 5000,
-            handling: Handling { respond: 400, refuse: 0, never: 20, slow: 50, late: 0, pause_ms: 3000 },
+            handling: Handling {
+                respond: 400,
+                refuse: 0,
+                refuse_for_good: 0,
+                never: 20,
+                slow: 50,
+                late: 0,
+                pause_ms: 3000,
+            },
             ..Self::CALM
         }
     }
@@ -151,7 +167,15 @@ impl Shape {
             frames: Frames { loss: 20, repeat: 20, reorder: 20, late: 10, latency_ms: 10 },
             troubles: Troubles { client_crash: 4, takeover: 4, away: 2, kill: 1, ..Troubles::default() },
             trouble_every_ms: 3000,
-            handling: Handling { respond: 400, refuse: 100, never: 60, slow: 60, late: 60, pause_ms: 4000 },
+            handling: Handling {
+                respond: 400,
+                refuse: 100,
+                refuse_for_good: 40,
+                never: 60,
+                slow: 60,
+                late: 60,
+                pause_ms: 4000,
+            },
             ..Self::CALM
         }
     }
@@ -167,7 +191,15 @@ impl Shape {
             frames: Frames { loss: 100, repeat: 20, reorder: 50, late: 10, latency_ms: 50 },
             troubles: Troubles { partition: 4, away: 3, cut: 1, crash: 1, ..Troubles::default() },
             trouble_every_ms: 6000,
-            handling: Handling { respond: 400, refuse: 100, never: 100, slow: 50, late: 50, pause_ms: 6000 },
+            handling: Handling {
+                respond: 400,
+                refuse: 100,
+                refuse_for_good: 30,
+                never: 100,
+                slow: 50,
+                late: 50,
+                pause_ms: 6000,
+            },
             ..Self::CALM
         }
     }
@@ -230,7 +262,15 @@ impl Shape {
             seconds: 60,
             frames: Frames { loss: 30, repeat: 20, reorder: 30, late: 10, latency_ms: 10 },
             talk: Talk { short_lived: 100, ..Self::CALM.talk },
-            handling: Handling { respond: 300, refuse: 600, never: 20, slow: 20, late: 10, pause_ms: 500 },
+            handling: Handling {
+                respond: 300,
+                refuse: 600,
+                refuse_for_good: 60,
+                never: 20,
+                slow: 20,
+                late: 10,
+                pause_ms: 500,
+            },
             troubles: Troubles { kill: 1, stop: 1, client_crash: 4, takeover: 1, crash: 1, ..Troubles::default() },
             trouble_every_ms: 4000,
             bounds: Bounds { deliveries_failed: 3, ..Bounds::USUAL },
@@ -287,7 +327,15 @@ impl Shape {
             },
             trouble_every_ms: 4000,
             clocks: Clocks { apart_ms: 0, jump_ms: 200_000 },
-            handling: Handling { respond: 400, refuse: 50, never: 30, slow: 40, late: 30, pause_ms: 3000 },
+            handling: Handling {
+                respond: 400,
+                refuse: 50,
+                refuse_for_good: 20,
+                never: 30,
+                slow: 40,
+                late: 30,
+                pause_ms: 3000,
+            },
             ..Self::CALM
         }
     }

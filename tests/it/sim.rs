@@ -84,6 +84,7 @@ fn assert_tried(all: &[Tally]) {
         ("renumbered", sum(|t| t.renumbered), 400),
         ("once", sum(|t| t.once), 20_000),
         ("unfit", sum(|t| t.unfit), 1200),
+        ("refused for good", sum(|t| t.refused), 4000),
         ("crashes", sum(|t| t.crashes), 8000),
         ("kills", sum(|t| t.kills), 4000),
         ("stops", sum(|t| t.stops), 4000),

@@ -128,14 +128,14 @@ impl Door {
         self.settle(delivery, MessageType::Ack, Shape::Handled, &[]);
     }
 
-    /// Refuses a durable delivery.
+    /// Refuses a durable delivery for now.
     pub fn refuse(&mut self, delivery: &Content) {
-        let why = ErrorBody {
-            code: proto::ErrorCode::SERVER,
-            message: "not now".into(),
-            original: delivery.header.id(),
-            retry_after_ms: 0,
-        };
+        self.refuse_with(delivery, proto::ErrorCode::SERVER, "not now");
+    }
+
+    /// Refuses a durable delivery with that code.
+    pub fn refuse_with(&mut self, delivery: &Content, code: proto::ErrorCode, words: &str) {
+        let why = ErrorBody { code, message: words.into(), original: delivery.header.id(), retry_after_ms: 0 };
         self.settle(delivery, MessageType::Error, Shape::Notice, &why.write(ContentType::Json));
     }
 

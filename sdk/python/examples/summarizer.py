@@ -21,7 +21,7 @@ def add_handlers(me: aicp.Agent) -> None:
     async def summarize(msg: aicp.Message) -> dict[str, Any]:
         text = msg.body["text"].strip()
         if not text:
-            raise aicp.Refuse("there is nothing to summarize")
+            raise aicp.Refuse("there is nothing to summarize", code=4010)
         first, _, rest = text.partition(". ")
         return {"summary": first, "left_out": len(rest.split()), "by": me.name, "for": msg.sender.address}
 

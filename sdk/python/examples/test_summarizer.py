@@ -22,7 +22,7 @@ async def first_sentence() -> None:
         answer = await tester.ask("summarizer", "summarize", {"text": "One two. Three four five"})
         assert answer.body == {"summary": "One two", "left_out": 3, "by": "summarizer", "for": "tester@mock"}
         await (await tester.send("summarizer", "keep", answer.body)).handled()
-        with pytest.raises(aicp.GivenUp):
+        with pytest.raises(aicp.Malformed):
             await tester.ask("summarizer", "summarize", {"text": " "}, durable=True)
         assert mesh.refusals[0].message == "there is nothing to summarize"
         me.stop()

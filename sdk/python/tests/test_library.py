@@ -140,7 +140,7 @@ async def test_after_a_lost_connection_the_frames_of_a_submission_carry_again() 
 
 
 @in_a_loop
-async def test_refusals_say_why_and_after_too_many_the_sender_hears_that_it_was_given_up(
+async def test_refusals_say_why_and_end_a_message_for_good_or_after_too_many(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async with MockMesh(failures=4) as mesh, mesh.attach("one") as one, mesh.attach("two") as two:
@@ -148,10 +148,14 @@ async def test_refusals_say_why_and_after_too_many_the_sender_hears_that_it_was_
         @two.on("x")
         async def refuse(msg: aicp.Message) -> None:
             if msg.attempt == 1:
-                raise aicp.Refuse("never", retry_after=1.5)
+                raise aicp.Refuse("not now", retry_after=1.5)
             if msg.attempt == 2:
                 raise KeyError("a secret")
             msg.entries["no such entry"]
+
+        @two.on("deny")
+        async def deny(msg: aicp.Message) -> None:
+            raise aicp.Refuse("you may not", code=4008)
 
         @two.on("y")
         async def misread(msg: aicp.Message) -> Any:
@@ -161,15 +165,18 @@ async def test_refusals_say_why_and_after_too_many_the_sender_hears_that_it_was_
             with pytest.raises(aicp.GivenUp) as given_up:
                 await one.ask("two", "x", durable=True)
             assert given_up.value.code == 4014
-            with pytest.raises(aicp.GivenUp):
+            with pytest.raises(aicp.Denied) as denied:
+                await one.ask("two", "deny", durable=True)
+            assert denied.value.message == "its agent refused it: you may not"
+            with pytest.raises(aicp.Malformed):
                 bad = aicp.Body(aicp.ContentType.MESSAGEPACK, b"\xc1")
                 await (await one.send("two", "y", bad)).handled()
-            with pytest.raises(aicp.GivenUp):
+            with pytest.raises(aicp.Malformed):
                 await (await one.send("two", "unknown")).handled()
         codes = [error.code for error in mesh.refusals]
-        assert codes == [4010, 5000, 5000, 5000] + [4010] * 8
+        assert codes == [5000, 5000, 5000, 5000, 4008, 4010, 4010], "for good is once, and anything else comes again"
         first = mesh.refusals[0]
-        assert isinstance(first, aicp.Malformed) and (first.message, first.retry_after) == ("never", 1.5)
+        assert isinstance(first, aicp.ServerError) and (first.message, first.retry_after) == ("not now", 1.5)
         assert not any("secret" in error.message for error in mesh.refusals), "it stays in the log here"
         assert "a secret" in caplog.text
 

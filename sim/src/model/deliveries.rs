@@ -98,12 +98,17 @@ impl Model {
         let mail = self.mail_of(key);
         // What is said again may lie there a second time, and an outcome is given again to whoever asks for it.
         let may_be_two = mail.submissions > 1 || mail.said_again || mail.is_renumbered || key.pair.answers;
+        let is_over = mail.refused_in_run == Some(starts) && !may_be_two && mail.excuse.is_none();
         let (run, count) = &mut mail.deliveries_in_run;
         *count = if *run == starts { *count + 1 } else { 1 };
         *run = starts;
         if *count > if may_be_two { 3 * most } else { most } {
             let what = format!("delivery {count} in one run, of {most}");
             self.fault(Promise::BoundsHold, Some(node), Some(key), what);
+        }
+        if is_over && !self.is_forgiven(node) {
+            let what = "it is delivered again, and its agent refused it for good";
+            self.fault(Promise::RefusedIsOver, Some(node), Some(key), what);
         }
     }
 
@@ -221,8 +226,8 @@ impl Model {
             End::Failed(ErrorCode::TIMEOUT) => expired_somewhere >= mail.expiry || is_out,
             End::Failed(ErrorCode::GIVEN_UP) => mail.deliveries >= deliveries_max,
             // Withdrawn, and it never left.
-            End::Failed(ErrorCode::POLICY) if is_out => mail.attempts == 0,
-            End::Failed(ErrorCode::MALFORMED | ErrorCode::POLICY) => mail.is_unfit,
+            End::Failed(ErrorCode::POLICY) if is_out => mail.attempts == 0 || mail.is_refused,
+            End::Failed(ErrorCode::MALFORMED | ErrorCode::POLICY) => mail.is_unfit || mail.is_refused,
             End::Failed(ErrorCode::FULL) => mail.was_responded,
             // What was said was lost, and is said to be.
             End::Failed(ErrorCode::STORAGE) => mail.excuse.is_some(),
@@ -359,7 +364,16 @@ impl Model {
         }
         let is_refusal = content.header.shape() == Shape::Notice;
         let is_response = content.header.message_type() == MessageType::Response;
-        if !counts || is_refusal {
+        let is_for_good = matches!(Self::code_of(content), Some(ErrorCode::MALFORMED | ErrorCode::POLICY));
+        if !counts || is_refusal && !is_for_good {
+            return;
+        }
+        let starts = self.accounts.get(node).map_or(0, |account| account.starts);
+        if is_refusal {
+            let mail = self.mail_of(key);
+            mail.is_refused = true;
+            mail.refused_in_run = (!is_grey).then_some(starts);
+            self.tally.refused += 1;
             return;
         }
         let mail = self.mail_of(key);

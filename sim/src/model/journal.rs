@@ -240,6 +240,7 @@ impl Model {
             || mail.may_be_acknowledged
             || wall >= mail.expiry && !key.pair.answers
             || mail.deliveries >= self.deliveries_max
+            || mail.is_refused
             || mail.excuse.is_some()
             || is_forgiven;
         let is_handled = mail.was_acknowledged || mail.may_be_acknowledged || mail.excuse.is_some() || is_forgiven;
@@ -247,6 +248,7 @@ impl Model {
         let is_silent =
             !is_handled && !is_told_now && !letter.handled_wanted && !together.dead.contains(&key) && mail.was_stored;
         let expired_early = !is_handled
+            && !mail.is_refused
             && mail.deliveries < self.deliveries_max
             && !key.pair.answers
             && self.accounts.get(node).is_some_and(|account| self.now < account.suspended_until);

@@ -53,12 +53,14 @@ const CASES: &[Case] = &[
     case(ErrorCode::POLICY, "a message to a node", Here(to_a_node)),
     case(ErrorCode::POLICY, "withdrawn by an operator", There(OPERATE, "what_an_operator_drops_is_told_to_its_sender_with_whether_it_may_have_arrived", "ErrorCode::POLICY")),
     case(ErrorCode::POLICY, "the name of another user", There(THIS, "the_name_of_another_user_is_refused_with_its_code", "4008")),
+    case(ErrorCode::POLICY, "refused for good by its agent", Here(denied_by_agent)),
     case(ErrorCode::FULL, "the mailbox of an agent here", Here(mailbox_full)),
     case(ErrorCode::FULL, "an ask of an agent that does not read", Here(slow_agent)),
     case(ErrorCode::FULL, "an answer that finds no room", Here(no_room_for_answer)),
     case(ErrorCode::MALFORMED, "metadata that only a daemon may set", Here(malformed_metadata)),
     case(ErrorCode::MALFORMED, "a subject that the node does not know", Here(unknown_subject)),
     case(ErrorCode::MALFORMED, "content that its destination refuses", There(TALKS, "content that is refused settles its place, and ends with a durable ERROR 4010", "4010")),
+    case(ErrorCode::MALFORMED, "content that its agent refuses for good", Here(refused_for_good)),
     case(ErrorCode::VERSION, "another version at the agents' door", Here(other_version)),
     case(ErrorCode::VERSION, "another version between nodes", There(REFUSES, "a frame of another version closes the link with 4011", "4011")),
     case(ErrorCode::EXPIRED, "expired when it was submitted", Here(expired_at_once)),
@@ -66,6 +68,7 @@ const CASES: &[Case] = &[
     case(ErrorCode::PREKEY, "sealed to a prekey that is not kept", There(TALKS, "a once REQUEST to a prekey that echo does not have gets a signed 4013", "4013")),
     case(ErrorCode::PREKEY, "told to the agent that asked", There(TALKS, "what a peer says of an ask reaches the agent that asked: 4006, 4013 and 4014 with its id", "4013")),
     case(ErrorCode::GIVEN_UP, "refused as often as it may be", Here(given_up)),
+    case(ErrorCode::GIVEN_UP, "refused with a code that is not for agents to say", Here(refused_as_if_by_a_node)),
     case(ErrorCode::OLDER_FLOW, "a place in an older flow", There(TALKS, "an older flow gets a 4015 with the newest flow id, and is not delivered", "4015")),
     case(ErrorCode::SERVER, "the key of a new agent that cannot be kept", Here(key_not_kept)),
     case(ErrorCode::STORAGE, "a waiting message that the disk does not give back", Here(bad_disk)),
@@ -419,6 +422,46 @@ fn given_up(world: &mut World) -> ErrorBody {
         let delivery = refuser.delivery();
         assert_eq!(delivery.header.id(), id);
         refuser.refuse(&delivery);
+    }
+    asker.error(id)
+}
+
+/// An agent may deny what it gets; its sender hears its words, and that they are an agent's.
+fn denied_by_agent(world: &mut World) -> ErrorBody {
+    refused_with(world, "denier", ErrorCode::POLICY)
+}
+
+fn refused_for_good(world: &mut World) -> ErrorBody {
+    refused_with(world, "critic", ErrorCode::MALFORMED)
+}
+
+/// One delivery, on this node or on another, and its sender hears it at once: no other comes.
+fn refused_with(world: &mut World, name: &str, code: ErrorCode) -> ErrorBody {
+    let mut asker = world.here(&format!("asks-{name}"));
+    let (near, far) = (world.here(name), world.there(name));
+    let mut heard = None;
+    for (mut refuser, address) in [(near, name.to_owned()), (far, format!("{name}@beta"))] {
+        let address = asker.find(&address);
+        let id = asker.request(address, DURABLE, &plain(), b"");
+        let delivery = refuser.delivery();
+        assert_eq!(delivery.header.id(), id);
+        refuser.refuse_with(&delivery, code, "there is nothing in it");
+        let error = asker.error(id);
+        assert_eq!((error.code, &*error.message), (code, "its agent refused it: there is nothing in it"));
+        heard = Some(error);
+    }
+    heard.expect("an error")
+}
+
+/// That it expired, or that a disk lost it, is for nodes to know: it comes again, as after any other refusal.
+fn refused_as_if_by_a_node(world: &mut World) -> ErrorBody {
+    let (mut asker, mut refuser) = (world.here("asks-forger"), world.there("forger"));
+    let address = asker.find("forger@beta");
+    let id = asker.request(address, DURABLE, &plain(), b"");
+    for code in [ErrorCode::EXPIRED, ErrorCode::STORAGE] {
+        let delivery = refuser.delivery();
+        assert_eq!(delivery.header.id(), id);
+        refuser.refuse_with(&delivery, code, "so it was");
     }
     asker.error(id)
 }

@@ -148,7 +148,8 @@ class Agent(Asking):
         """Handles what has this subject; without one, all that no other handler does.
 
         What the handler returns is the answer; `None` is none. What it raises refuses the message, so that it comes
-        again later: `Refuse` says why and with which code, any other exception is 5000 and goes to the log here.
+        again later: `Refuse` says why and with which code (4008 and 4010 end the message for good), any other exception
+        is 5000 and goes to the log here.
         """
 
         def take(handler: H) -> H:

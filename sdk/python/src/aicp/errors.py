@@ -76,7 +76,8 @@ class Invalid(AicpError, ValueError):
 
 
 class BadBody(AicpError, ValueError):
-    """A body that came is not what its content type says. A handler that raises it refuses the message with 4010."""
+    """A body that came is not what its content type says. A handler that raises it refuses the message with 4010,
+    for good."""
 
     code = 4010
 
@@ -245,11 +246,13 @@ def mesh_error(code: int, message: str = "", retry_after_ms: int = 0) -> MeshErr
 
 
 class Refuse(Exception):
-    """Raised by a handler: this message is not handled, and here is why. It comes again later, and in the end its
-    sender hears that it was given up.
+    """Raised by a handler: this message is not handled, and here is why.
+
+    With code 4008 (denied) or 4010 (refused content) that is for good: the message ends, and its sender hears the code
+    and these words. With any other it comes again later, and in the end its sender hears that it was given up.
     """
 
-    def __init__(self, message: str, *, code: int = 4010, retry_after: float | None = None) -> None:
+    def __init__(self, message: str, *, code: int = 5000, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.message = message
         self.code = code

@@ -212,8 +212,9 @@ class Delivery(Message):
             self._core.settle(self._ticket, _letter.handled(header.source, self._ticket.number), header.id)
 
     async def refuse(self, why: Refuse | str) -> None:
-        """It cannot be done now: the daemon delivers it again later, and in the end tells the sender. A message that is
-        sent once has no way back for this; its sender hears nothing."""
+        """It cannot be done now: the daemon delivers it again later, and in the end tells the sender. With code 4008 or
+        4010 it is never done, and the sender hears so at once. A message that is sent once has no way back for this;
+        its sender hears nothing."""
         if self._ticket:
             header = self._frame.header
             why = why if isinstance(why, Refuse) else Refuse(why)

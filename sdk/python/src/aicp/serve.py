@@ -1,7 +1,7 @@
 """Handlers by subject, and the loop that gives them what arrives.
 
-What a handler returns is the answer; what it raises refuses the message, so that it comes again. While it runs, the
-lease is extended. What one source sent durably is handled one after another, in order.
+What a handler returns is the answer; what it raises refuses the message, for now or, with a code that says so, for
+good. While it runs, the lease is extended. What one source sent durably is handled one after another, in order.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ class Server:
     async def _answer(self, delivery: Delivery) -> Any:
         handler = self._handlers.of(delivery.subject)
         if handler is None:
-            raise Refuse("nobody handles this subject")
+            raise Refuse("nobody handles this subject", code=4010)
         try:
             if inspect.iscoroutinefunction(handler):
                 return await handler(delivery)

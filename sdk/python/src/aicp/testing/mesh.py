@@ -24,6 +24,9 @@ from .mail import Item, Mailbox, end_of, error_end, from_submission
 
 WORDS = {4004: "it expired after a delivery", 4012: "it expired, never delivered", 4014: "too many failed deliveries"}
 
+# With these an agent refuses for good; with any other code the message comes again.
+REFUSED_FOR_GOOD = (4008, 4010)
+
 
 @dataclass
 class Hosted:
@@ -252,7 +255,12 @@ class MockMesh:
             error = said_error(frame)
             if isinstance(error, MeshError):
                 self.refusals.append(error)
-            mailbox.fail(item)
+            if isinstance(error, MeshError) and error.code in REFUSED_FOR_GOOD:
+                mailbox.take(item)
+                if item.is_message:
+                    self._send_end(error_end(item, error.code, f"its agent refused it: {error.message}"))
+            else:
+                mailbox.fail(item)
             mailbox.pump()
 
     def _end(self, item: Item, code: int) -> None:
