@@ -39,7 +39,7 @@ pub(crate) struct Shared {
 pub(crate) struct State {
     pub(crate) link: Link,
     pub(crate) socket: Option<Arc<UnixStream>>,
-    /// Which connection this is, from 1.
+    /// Which connection this is; another number once it is lost.
     pub(crate) epoch: u64,
     pub(crate) me: Identity,
     pub(crate) out: BytesMut,
@@ -293,8 +293,10 @@ impl State {
         Amount { count: self.inbox.len() as u64, bytes: self.inbox_bytes as u64 }
     }
 
-    /// The connection is gone: what was not kept on a disk has an unknown end.
+    /// The connection is gone: what was not kept on a disk has an unknown end, and what it delivered comes again.
     pub(crate) fn lose(&mut self, why: &ClientError) {
+        // Tickets are void from now on, not from when there is another connection.
+        self.epoch += 1;
         self.socket = None;
         self.link = Link::Down;
         self.out = BytesMut::new();

@@ -263,10 +263,8 @@ async fn an_end_that_nobody_waits_for_is_received_and_acknowledged() {
     tokio::join!(daemon, agent);
 }
 
-#[tokio::test(flavor = "current_thread")]
-async fn what_a_lost_connection_delivered_is_not_settled_on_the_next_one() {
-    let (_folder, path, listener) = listen();
-    let request = |id| Draft {
+fn request(id: u64) -> Draft {
+    Draft {
         id: proto::MessageId::new(id),
         message_type: MessageType::Request,
         shape: Shape::Durable(FlowKind::Messages),
@@ -278,7 +276,38 @@ async fn what_a_lost_connection_delivered_is_not_settled_on_the_next_one() {
         sequence: Sequence::NONE,
         told: Receipt::None,
         last: false,
+    }
+}
+
+/// Nobody begins what the daemon delivers again, however long another connection takes.
+#[tokio::test(flavor = "current_thread")]
+async fn what_a_lost_connection_delivered_is_received_no_more() {
+    let (_folder, path, listener) = listen();
+    let (lost, is_lost) = tokio::sync::oneshot::channel();
+    let daemon = async {
+        let mut door = Door::open(&listener).await;
+        for id in 5..8 {
+            door.deliver(&request(id), id, b"a b").await;
+        }
+        is_lost.await.expect("it received the first");
+        drop(door);
     };
+    let agent = async {
+        let me = Agent::attach("me").socket(&path).await.expect("it attaches");
+        let mut events = me.events();
+        let Ok(Incoming::Delivery(first)) = me.recv().await else { panic!("a delivery") };
+        lost.send(()).expect("the door is there");
+        assert!(matches!(events.next().await, Some(Event::Disconnected { .. })));
+        let more = tokio::time::timeout(Duration::from_millis(100), me.recv()).await;
+        assert!(more.is_err(), "the rest comes again: {more:?}");
+        (me, first)
+    };
+    tokio::join!(daemon, agent);
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn what_a_lost_connection_delivered_is_not_settled_on_the_next_one() {
+    let (_folder, path, listener) = listen();
     let daemon = async {
         let mut door = Door::open(&listener).await;
         door.deliver(&request(5), 1, b"a b").await;
