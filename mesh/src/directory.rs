@@ -6,7 +6,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 use proto::entry::{Entry, EntryNumber};
-use proto::limits::{DIRECTORY_MAX, DIRECTORY_PEER_BYTES, DIRECTORY_PEER_MAX};
+use proto::limits::{DIRECTORY_MAX, DIRECTORY_PEER_BYTES, DIRECTORY_PEER_MAX, ID_BYTES};
 use proto::record::{AgentRecord, Known, NodeRecord};
 use proto::{AgentId, Name, NodeId, Verified};
 
@@ -35,6 +35,8 @@ pub(crate) struct Directory {
     bytes: BTreeMap<NodeId, usize>,
     /// Which agents each node hosts.
     hosted: BTreeMap<NodeId, BTreeSet<AgentId>>,
+    /// When each agent's record ends, by the wall clock.
+    ends: BTreeSet<(u64, AgentId)>,
 }
 
 /// Whom an address means.
@@ -77,20 +79,22 @@ impl Directory {
     ) -> Option<EntryNumber> {
         let id = known.get().id;
         let name = known.get().record.name.clone();
-        let host = known.get().record.host;
+        let (host, expiry) = (known.get().record.host, known.get().record.expiry);
         *self.bytes.entry(known.get().record.host).or_default() += known.get().carried.as_bytes().len();
         let old = self.agents.insert(id, Held { known, entry });
         if let Some(old) = &old {
             self.uncount(id, old);
         }
+        self.ends.insert((expiry, id));
         self.hosted.entry(host).or_default().insert(id);
         self.names.entry(name).or_default().insert(id);
         old.map(|old| old.entry)
     }
 
     fn uncount(&mut self, id: AgentId, old: &Held<AgentRecord>) {
-        let AgentRecord { name, host, .. } = old.record();
+        let AgentRecord { name, host, expiry, .. } = old.record();
         self.forget_name(id, name);
+        self.ends.remove(&(*expiry, id));
         if let Some(bytes) = self.bytes.get_mut(host) {
             *bytes = bytes.saturating_sub(old.known.get().carried.as_bytes().len());
         }
@@ -115,6 +119,23 @@ impl Directory {
         }
         self.bytes.remove(&host);
         entries
+    }
+
+    /// Forgets one agent, and says where its record lay.
+    pub(crate) fn forget_agent(&mut self, agent: AgentId) -> Option<EntryNumber> {
+        let old = self.agents.remove(&agent)?;
+        self.uncount(agent, &old);
+        Some(old.entry)
+    }
+
+    /// When the next record of an agent ends.
+    pub(crate) fn next_end(&self) -> Option<u64> {
+        self.ends.first().map(|(expiry, _)| *expiry)
+    }
+
+    /// Agents whose records have ended by then.
+    pub(crate) fn ended(&self, wall: u64) -> impl Iterator<Item = AgentId> {
+        self.ends.range(..=(wall, AgentId::new([0xff; ID_BYTES]))).map(|(_, agent)| *agent)
     }
 
     fn forget_name(&mut self, id: AgentId, name: &Name) {

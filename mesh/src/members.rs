@@ -31,6 +31,8 @@ pub(crate) struct Members {
     /// When this node's own record is signed next, and when it was signed last.
     pub(crate) next_record: Option<Mono>,
     pub(crate) signed: Option<Mono>,
+    /// When the next agent's record ends.
+    pub(crate) agents_end: Option<Mono>,
     /// This node has left, and signs no record any more but the one that says so.
     pub(crate) has_left: bool,
 }
@@ -110,6 +112,7 @@ impl Node {
         for host in strays {
             self.drop_agents(host);
         }
+        self.arm_agents_end(step);
         self.arm_renewal(step);
     }
 
@@ -256,6 +259,10 @@ impl Node {
         for id in known {
             self.arm_end(id, step);
         }
+        if let Some(before) = self.members.agents_end.take() {
+            self.timers.clear(before, Why::AgentsEnd);
+        }
+        self.arm_agents_end(step);
     }
 
     /// A record may have ended: first its node is no member any more, and later the record goes.

@@ -276,6 +276,7 @@ impl Node {
             Why::ErasePrekey(agent, prekey) => self.erase_prekey(agent, prekey, step),
             Why::NextNodeRecord => self.node_record_due(at, step),
             Why::NodeEnds(node) => self.node_ends(node, at, step),
+            Why::AgentsEnd => self.agents_end(step),
             Why::PassOn => self.pass_on_rest(step),
             Why::Renew => self.renew(at, step),
             Why::ClockSteady => self.clock_steady(at, step),

@@ -5,7 +5,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use proto::control::{ControlBody, Resolve, ResolveReply};
-use proto::limits::{PREKEY_ERASURE_DELAY, PREKEY_LIFE_MAX, PREKEY_ROTATION, PREKEY_ROTATION_SPREAD, RECORD_LIFE};
+use proto::limits::{NODE_RECORD_WAIT, PREKEY_ERASURE_DELAY, PREKEY_LIFE_MAX, PREKEY_ROTATION, PREKEY_ROTATION_SPREAD, RECORD_LIFE};
 use proto::record::{AgentRecord, Known};
 use proto::{AgentId, Content, ErrorCode, Name, PrekeyId, Verified};
 
@@ -14,6 +14,7 @@ use crate::directory::Found;
 use crate::effect::{Control, Effect};
 use crate::input::LinkId;
 use crate::node::Node;
+use crate::rules::Rule;
 use crate::say::{Asked, Failure};
 use crate::step::Step;
 use crate::timers::Why;
@@ -104,11 +105,16 @@ impl Node {
         if !fits {
             return;
         }
+        if !is_local && self.has_ended(known.get().record.expiry, step) {
+            self.stats.ignored += 1;
+            return;
+        }
         if !self.directory.take_agent(&known, &mut self.ledger) {
             self.say_newer(&known, step);
             return;
         }
         step.ask(Effect::LearnAgent(known));
+        self.arm_agents_end(step);
         if is_local {
             let links: Vec<_> = self.links.peers.values().filter_map(|peer| peer.link).collect();
             for link in links {
@@ -129,6 +135,53 @@ impl Node {
         if let Some(link) = link.filter(|_| held.record().sequence > record.sequence) {
             let said = Control::Record(held.known.get().carried.clone());
             step.ask(Effect::Control { link, said });
+        }
+    }
+
+    /// Among members, an agent is known while its host signs for it. While the clock is not to be trusted, none has ended.
+    fn has_ended(&self, expiry: u64, step: &Step<'_>) -> bool {
+        let ends = self.members.mesh.is_some() && self.rules.hold(Rule::EndedAgentIsForgotten);
+        ends && !self.clock.is_suspended() && expiry <= step.wall()
+    }
+
+    pub(crate) fn arm_agents_end(&mut self, step: &Step<'_>) {
+        let Some(expiry) = self.directory.next_end().filter(|_| self.members.mesh.is_some()) else { return };
+        // What has ended and is kept is not looked at without a pause.
+        let at = step.now.when(expiry).max(step.now.mono.after(NODE_RECORD_WAIT));
+        if self.members.agents_end.is_some_and(|before| before <= at) {
+            return;
+        }
+        if let Some(before) = self.members.agents_end.replace(at) {
+            self.timers.clear(before, Why::AgentsEnd);
+        }
+        self.timers.set(at, Why::AgentsEnd);
+    }
+
+    /// Agents whose hosts sign for them no longer are not known any more. Those of this node are for their keys to end.
+    pub(crate) fn agents_end(&mut self, step: &Step<'_>) {
+        self.members.agents_end = None;
+        if self.clock.is_suspended() {
+            // Looked at again when the clock is trusted.
+            return;
+        }
+        let ended: Vec<AgentId> = self.directory.ended(step.wall()).collect();
+        for agent in ended {
+            let is_kept = self.locals.agents.contains_key(&agent) || !self.rules.hold(Rule::EndedAgentIsForgotten);
+            if !is_kept {
+                self.forget_agent(agent);
+            }
+        }
+        self.arm_agents_end(step);
+    }
+
+    fn forget_agent(&mut self, agent: AgentId) {
+        let early = self.inbox.flows.iter().filter(|(pair, flow)| pair.source == agent && !flow.early.is_empty());
+        let early: Vec<_> = early.map(|(pair, _)| *pair).collect();
+        for pair in early {
+            self.drop_early(pair, u32::MAX);
+        }
+        if let Some(entry) = self.directory.forget_agent(agent) {
+            self.ledger.forget(entry);
         }
     }
 

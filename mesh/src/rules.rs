@@ -119,6 +119,8 @@ rules! {
     OwnRecordIsHighest,
     /// A node that signs nothing any more is no member.
     SilentNodeEnds,
+    /// An agent that its host signs for no longer is not known any more.
+    EndedAgentIsForgotten,
     /// An older record does not bring back who has left.
     LeftStaysLeft,
     /// Links to revoked nodes are hung up, and their records go.

@@ -41,6 +41,8 @@ pub(crate) enum Why {
     NextNodeRecord,
     /// A node's record has ended.
     NodeEnds(NodeId),
+    /// Records of agents have ended.
+    AgentsEnd,
     /// What peers may not have heard is looked through.
     PassOn,
     /// This node's certificate is due for renewal.
@@ -70,6 +72,7 @@ impl Why {
             Self::Dial(_) => "dial",
             Self::NextPrekey(_) | Self::ErasePrekey(..) => "prekey",
             Self::NextNodeRecord | Self::NodeEnds(_) => "node record",
+            Self::AgentsEnd => "agent records",
             Self::PassOn => "spreading",
             Self::Renew => "certificate",
             Self::ClockSteady | Self::NoteClock => "clock",

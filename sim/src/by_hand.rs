@@ -250,6 +250,12 @@ pub const BY_HAND: &[ByHand] = &[
         nodes: Nodes::Pinned(2),
         live: refusals::refused_for_good,
     },
+    ByHand {
+        name: "an agent that its node hosts no longer is forgotten when its record ends",
+        seeds: 1,
+        nodes: Nodes::Members(3),
+        live: members::ended_agent,
+    },
 ];
 
 fn is_durable(parcel: &Parcel) -> bool {

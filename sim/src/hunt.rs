@@ -53,6 +53,7 @@ const fn schedule_of(rule: Rule) -> Option<usize> {
         Rule::OwnRecordIsHighest => Some(31),
         Rule::MembersAreProved => Some(32),
         Rule::RefusedForGoodEnds => Some(34),
+        Rule::EndedAgentIsForgotten => Some(35),
         Rule::AcceptedAfterSync
         | Rule::AttemptAfterSync
         | Rule::StoredAfterSync

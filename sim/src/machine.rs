@@ -66,6 +66,13 @@ impl World {
         self.plan(0, What::Start { node });
     }
 
+    /// The keys of a node's agents are gone. An agent that attaches again is taken for the same all the same.
+    pub fn lose_keys(&mut self, node: usize) {
+        if let Some(host) = self.hosts.get_mut(node) {
+            host.agents.clear();
+        }
+    }
+
     /// A copy of what is synced, as somebody might put back.
     pub fn back_up(&mut self, node: usize) {
         let Some(host) = self.hosts.get_mut(node).filter(|host| !host.lies) else { return };

@@ -1,7 +1,7 @@
 //! Schedules about meshes with members: who comes, goes, is out, or lies.
 
 use mesh::{Input, PeerSaid};
-use proto::limits::{HOUR, NODE_RECORD_LIFE};
+use proto::limits::{HOUR, NODE_RECORD_LIFE, RECORD_LIFE};
 use proto::record::{AgentRecord, NodeRecord};
 use proto::{AgentId, NodeId};
 
@@ -75,6 +75,34 @@ pub(super) fn silent(world: &mut World) {
     world.restart(2);
     world.run_for(minutes(1));
     know_each_other(world, "who comes back was to be known again");
+    world.settle_and_check();
+}
+
+/// Its key is gone, and its node goes on; then it comes back. A clock that jumps meanwhile ends nothing.
+pub(super) fn ended_agent(world: &mut World) {
+    settled(world);
+    let agent = world.agent_id(2);
+    world.send_away(2, RECORD_LIFE + hours(48));
+    world.run_for(seconds(1));
+    world.crash(2, Crash::Kill);
+    world.lose_keys(2);
+    world.restart(2);
+    world.run_for(RECORD_LIFE - hours(2));
+    let year = i64::try_from(365 * hours(24)).unwrap_or(0);
+    world.jump_clock(1, year);
+    world.run_for(minutes(5));
+    world.jump_clock(1, -year);
+    world.run_for(minutes(20));
+    let still = world.knows(0, agent) && world.knows(1, agent);
+    world.must(still, "it was to be known while its record counts");
+    world.run_for(hours(3));
+    let gone = (0..3).all(|node| !world.knows(node, agent));
+    world.must(gone, "it was to be forgotten when its record ended");
+    let has_node = world.has_peer(0, 2) && world.has_peer(1, 2);
+    world.must(has_node, "its node was to stay a member");
+    world.run_for(hours(50));
+    let back = (0..3).all(|node| world.knows(node, agent));
+    world.must(back, "an agent that comes back was to be known again");
     world.settle_and_check();
 }
 
