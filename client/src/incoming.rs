@@ -2,7 +2,7 @@
 //! the acknowledgement of an outcome that was given away.
 
 use proto::metadata::Key;
-use proto::{Content, DoorEvent, ErrorCode, Frame, MessageId, MessageType, Receipt, limits};
+use proto::{AgentId, Content, DoorEvent, ErrorCode, Frame, MessageId, MessageType, Receipt, limits};
 use tokio::time::Instant;
 
 use crate::ClientError;
@@ -235,11 +235,17 @@ impl State {
         let _ = self.write(&letter, content.header.id(), false);
     }
 
-    /// The next thing to be received that is still ours.
-    fn pop(&mut self, now: Instant) -> Option<Arrived> {
-        while let Some(arrived) = self.inbox.pop_front() {
-            self.inbox_bytes = self.inbox_bytes.saturating_sub(frame_bytes(&arrived.content));
+    /// The oldest thing to be received that is still ours, and whose source fits. The end of a submission always does.
+    fn pop(&mut self, now: Instant, fits: impl Fn(AgentId) -> bool) -> Option<Arrived> {
+        let mut place = 0;
+        while let Some(arrived) = self.inbox.get(place) {
             let is_ours = arrived.ticket.is_none_or(|ticket| ticket.epoch == self.epoch && now < ticket.until);
+            if is_ours && !arrived.is_outcome && !fits(arrived.content.header.source()) {
+                place += 1;
+                continue;
+            }
+            let arrived = self.inbox.remove(place)?;
+            self.inbox_bytes = self.inbox_bytes.saturating_sub(frame_bytes(&arrived.content));
             if is_ours {
                 return Some(arrived);
             }
@@ -251,25 +257,36 @@ impl State {
 impl Shared {
     /// Waits for the next thing to be received.
     pub(crate) async fn receive(self: &std::sync::Arc<Self>) -> Result<Incoming, ClientError> {
+        self.receive_if(|_| true).await
+    }
+
+    /// The same, but a message only from a source that fits.
+    pub(crate) async fn receive_if(
+        self: &std::sync::Arc<Self>,
+        fits: impl Fn(AgentId) -> bool,
+    ) -> Result<Incoming, ClientError> {
         loop {
-            if let Some(incoming) = self.try_receive()? {
+            if let Some(incoming) = self.try_receive(&fits)? {
                 return Ok(incoming);
             }
             let mut arrival = std::pin::pin!(self.arrivals.notified());
             arrival.as_mut().enable();
-            if let Some(incoming) = self.try_receive()? {
+            if let Some(incoming) = self.try_receive(&fits)? {
                 return Ok(incoming);
             }
             arrival.await;
         }
     }
 
-    fn try_receive(self: &std::sync::Arc<Self>) -> Result<Option<Incoming>, ClientError> {
+    fn try_receive(
+        self: &std::sync::Arc<Self>,
+        fits: impl Fn(AgentId) -> bool,
+    ) -> Result<Option<Incoming>, ClientError> {
         let mut state = self.lock();
         if let Link::Closed(why) = &state.link {
             return Err(why.clone());
         }
-        let popped = state.pop(Instant::now());
+        let popped = state.pop(Instant::now(), fits);
         if state.say_credit() {
             self.poke.notify_one();
         }

@@ -1,13 +1,14 @@
 //! Handlers by subject, and the loop that gives them what arrives. A handler's value is the answer, its error the
-//! refusal; while it runs, the lease is extended. What one source sent durably is handled one after another, in order.
+//! refusal; while it runs, the lease is extended. What one source sent durably is handled one after another, in order,
+//! and no source takes more places than it leaves to others.
 
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use proto::{AgentId, ErrorCode, MessageType, limits};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinSet;
 
 use crate::message::{Delivery, Incoming, Message};
@@ -81,12 +82,17 @@ impl Agent {
     /// Handles what arrives, until the agent is detached. Dropped, it ends the handlers; what they did not finish comes
     /// again.
     pub async fn serve(&self) -> Result<(), ClientError> {
-        let places = Arc::new(Semaphore::new(limits::LIBRARY_HANDLERS_MAX));
+        let places = Arc::new(Places::default());
         let mut running = JoinSet::new();
         let mut turns = Turns::default();
         loop {
-            let place = places.clone().acquire_owned().await.map_err(|_| ClientError::Closed)?;
-            let delivery = match self.recv().await {
+            let may_begin = |source| places.has_one_for(source);
+            let arrived = tokio::select! {
+                arrived = self.shared().receive_if(may_begin) => arrived,
+                // Whoever could not begin may be able to now.
+                () = places.left.notified() => continue,
+            };
+            let delivery = match arrived {
                 Ok(Incoming::Delivery(delivery)) => delivery,
                 Ok(Incoming::Outcome(outcome)) => {
                     let _ = self.shared().events.send(Event::Outcome(Box::new(outcome)));
@@ -96,6 +102,7 @@ impl Agent {
                 Err(error) => return Err(error),
             };
             while running.try_join_next().is_some() {}
+            let place = places.take(delivery.source());
             let turn = delivery.ticket.is_some().then(|| turns.take(delivery.source()));
             let handler = {
                 let handlers = self.handlers.lock().unwrap_or_else(PoisonError::into_inner);
@@ -180,6 +187,63 @@ impl Delivery {
                 () = told => {}
             }
         }
+    }
+}
+
+/// Who has begun how much.
+#[derive(Default)]
+struct Places {
+    taken: Mutex<Taken>,
+    /// One was given back.
+    left: Notify,
+}
+
+/// Deliveries that are begun, or wait for their turn.
+#[derive(Default)]
+struct Taken {
+    all: usize,
+    by_source: BTreeMap<AgentId, usize>,
+}
+
+/// A place, until it is dropped.
+struct Place {
+    of: AgentId,
+    places: Arc<Places>,
+}
+
+impl Places {
+    /// A source may have as many as it leaves free: half of all where it is alone, so that whoever comes behind it finds
+    /// some.
+    fn has_one_for(&self, source: AgentId) -> bool {
+        let taken = self.taken();
+        let free = limits::LIBRARY_HANDLERS_MAX.saturating_sub(taken.all);
+        taken.by_source.get(&source).copied().unwrap_or(0) < free
+    }
+
+    fn take(self: &Arc<Self>, source: AgentId) -> Place {
+        let mut taken = self.taken();
+        taken.all += 1;
+        *taken.by_source.entry(source).or_default() += 1;
+        Place { of: source, places: Arc::clone(self) }
+    }
+
+    fn taken(&self) -> MutexGuard<'_, Taken> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut taken = self.places.taken();
+        taken.all -= 1;
+        if let Some(count) = taken.by_source.get_mut(&self.of) {
+            *count -= 1;
+            if *count == 0 {
+                taken.by_source.remove(&self.of);
+            }
+        }
+        drop(taken);
+        self.places.left.notify_one();
     }
 }
 

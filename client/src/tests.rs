@@ -2,6 +2,7 @@
 //! daemon is tested with real daemons.
 
 mod credit;
+mod serve;
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -5,7 +5,7 @@ use super::*;
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// What the peer asks, once or durably.
-fn request(shape: Shape, id: u64) -> Draft {
+pub(super) fn request(shape: Shape, id: u64) -> Draft {
     Draft {
         message_type: MessageType::Request,
         shape,
@@ -49,7 +49,7 @@ impl Door {
         heard
     }
 
-    async fn deliver_once(&mut self, id: u64) {
+    pub(super) async fn deliver_once(&mut self, id: u64) {
         let (name, node) = ("peer".parse().expect("a name"), "beta".parse().expect("a name"));
         self.say(&request(Shape::Once, id), &proved(&name, &node), b"hi").await;
     }

@@ -9,9 +9,12 @@ from typing import Any
 import pytest
 
 import aicp
-from aicp import _credit
+from aicp import _credit, _limits
+from hosts import until
 from worlds import Make, in_a_loop, in_both, serving
 
+# More than there are places for handlers.
+MANY = _limits.HANDLERS_MAX + 8
 KIND = aicp.ContentType
 BODIES: list[tuple[aicp.ContentType, Any]] = [
     (KIND.MESSAGEPACK, {"goal": "ship", "n": [1, 2.5, None, True], "raw": b"\x00\xff"}),
@@ -188,12 +191,38 @@ async def test_messages_of_one_source_are_handled_in_order_and_those_of_others_m
             order.append(msg.body)
 
         async with serving(three):
-            sent = [await one.send("three", "n", n) for n in range(8)]
+            sent = [await one.send("three", "n", n) for n in range(MANY)]
             # The first one waits for this, which comes from somebody else.
             await (await two.send("three", "n")).handled()
             for each in sent:
                 await each.handled()
-        assert order == list(range(8))
+        assert order == list(range(MANY))
+
+
+@in_both
+@in_a_loop
+async def test_questions_of_one_source_that_are_answered_slowly_leave_half_of_the_places_to_others(world: Make) -> None:
+    async with world() as mesh, mesh.attach("one") as one, mesh.attach("two") as two, mesh.attach("three") as three:
+        begun = 0
+        free = asyncio.Event()
+
+        @three.on("n")
+        async def answer(msg: aicp.Message) -> None:
+            nonlocal begun
+            if msg.sender.name == "two":
+                free.set()
+                return
+            begun += 1
+            await free.wait()
+
+        async with serving(three):
+            asked = [asyncio.create_task(one.ask("three", "n", n, timeout=30)) for n in range(MANY)]
+            await until("half of the places are taken", lambda: begun >= _limits.HANDLERS_MAX // 2)
+            await asyncio.sleep(0.05)
+            assert begun == _limits.HANDLERS_MAX // 2
+            await two.ask("three", "n", timeout=30)
+            await asyncio.gather(*asked)
+        assert begun == MANY
 
 
 @in_both

@@ -194,14 +194,19 @@ def arrive(core: Core, arrived: Arrived) -> None:
     core.arrivals.ring()
 
 
-async def receive(core: Core) -> Delivery | Outcome | None:
-    """The next thing to be received that is still ours; `None` once the agent drains."""
+async def receive(core: Core, fits: Callable[[bytes], bool] = lambda source: True) -> Delivery | Outcome | None:
+    """The next thing to be received that is still ours, a message only from a source that fits; `None` once the agent
+    drains."""
+
+    def comes() -> bool:
+        return any(arrived.is_outcome or fits(arrived.frame.header.source) for arrived in core.inbox)
+
     while True:
-        await core.arrivals.until(lambda: bool(core.inbox) or core.draining or core.link is Link.CLOSED)
+        await core.arrivals.until(lambda: comes() or core.draining or core.link is Link.CLOSED)
         core.judge_open()
         if core.draining:
             return None
-        arrived = pop(core)
+        arrived = pop(core, fits)
         core.say_credit()
         if arrived is None:
             continue
@@ -215,13 +220,19 @@ async def receive(core: Core) -> Delivery | Outcome | None:
         return Outcome(Message(arrived.frame).id, answer, end if isinstance(end, AicpError) else None)
 
 
-def pop(core: Core) -> Arrived | None:
-    """The oldest in the inbox whose lease has not ended."""
+def pop(core: Core, fits: Callable[[bytes], bool]) -> Arrived | None:
+    """The oldest in the inbox whose lease has not ended, and whose source fits. The end of a submission always does."""
     now = asyncio.get_running_loop().time()
-    while core.inbox:
-        arrived = core.inbox.popleft()
-        core.inbox_bytes -= arrived.frame.size
+    place = 0
+    while place < len(core.inbox):
+        arrived = core.inbox[place]
         ticket = arrived.ticket
-        if ticket is None or (ticket.epoch == core.epoch and now < ticket.until):
+        is_ours = ticket is None or (ticket.epoch == core.epoch and now < ticket.until)
+        if is_ours and not arrived.is_outcome and not fits(arrived.frame.header.source):
+            place += 1
+            continue
+        del core.inbox[place]
+        core.inbox_bytes -= arrived.frame.size
+        if is_ours:
             return arrived
     return None

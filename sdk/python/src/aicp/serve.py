@@ -1,7 +1,8 @@
 """Handlers by subject, and the loop that gives them what arrives.
 
 What a handler returns is the answer; what it raises refuses the message, for now or, with a code that says so, for
-good. While it runs, the lease is extended. What one source sent durably is handled one after another, in order.
+good. While it runs, the lease is extended. What one source sent durably is handled one after another, in order, and no
+source takes more places than it leaves to others.
 """
 
 from __future__ import annotations
@@ -11,11 +12,12 @@ import contextlib
 import inspect
 import logging
 import signal
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import Any
 
 from . import _hearing, _limits
-from ._core import Core, Link
+from ._core import Core
 from ._door.kinds import MessageType
 from .errors import AicpError, BadBody, Detached, Invalid, Refuse
 from .events import Ended
@@ -48,6 +50,8 @@ class Server:
         self._core = core
         self._handlers = handlers
         self._running: set[asyncio.Task[None]] = set()
+        # How many of them are of which source.
+        self._held: Counter[bytes] = Counter()
         # The last durable delivery of each source: the next one begins after it.
         self._last: dict[str, asyncio.Task[None]] = {}
 
@@ -74,10 +78,7 @@ class Server:
     async def _next(self) -> bool:
         """Takes one thing that arrives; `False` once the agent is to stop."""
         core = self._core
-        await core.arrivals.until(
-            lambda: len(self._running) < _limits.HANDLERS_MAX or core.draining or core.link is Link.CLOSED
-        )
-        arrived = await _hearing.receive(core)
+        arrived = await _hearing.receive(core, self._has_place)
         if not isinstance(arrived, Delivery):
             if isinstance(arrived, Outcome):
                 core.tell(Ended(arrived))
@@ -87,15 +88,25 @@ class Server:
         if arrived.durable:
             self._last[arrived.sender.id] = task
         self._running.add(task)
+        source = arrived._frame.header.source
+        self._held[source] += 1
 
         def over(task: asyncio.Task[None]) -> None:
             self._running.discard(task)
+            self._held[source] -= 1
+            if not self._held[source]:
+                del self._held[source]
             if self._last.get(arrived.sender.id) is task:
                 del self._last[arrived.sender.id]
             core.arrivals.ring()
 
         task.add_done_callback(over)
         return True
+
+    def _has_place(self, source: bytes) -> bool:
+        """A source may have as many as it leaves free: half of all where it is alone, so that whoever comes behind it
+        finds some."""
+        return self._held[source] < _limits.HANDLERS_MAX - len(self._running)
 
     async def _finish(self, grace: float) -> None:
         if self._running:
