@@ -5,7 +5,9 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use proto::control::{ControlBody, Resolve, ResolveReply};
-use proto::limits::{NODE_RECORD_WAIT, PREKEY_ERASURE_DELAY, PREKEY_LIFE_MAX, PREKEY_ROTATION, PREKEY_ROTATION_SPREAD, RECORD_LIFE};
+use proto::limits::{
+    NODE_RECORD_WAIT, PREKEY_ERASURE_DELAY, PREKEY_LIFE_MAX, PREKEY_ROTATION, PREKEY_ROTATION_SPREAD, RECORD_LIFE,
+};
 use proto::record::{AgentRecord, Known};
 use proto::{AgentId, Content, ErrorCode, Name, PrekeyId, Verified};
 
