@@ -162,7 +162,8 @@ fn who_is_revoked_is_out_on_every_node_within_five_seconds_and_stays_out() {
         assert!(told.contains("only a node that keeps the authority's key"), "{told}");
         told.contains("run it on alpha").then_some(())
     });
-    // Mail that waits for it, and does not get there.
+    // What was asked is over on both sides; from here on there is mail that waits for it, and does not get there.
+    until("nothing is under way", SOON, || (hosts[1].status()["outbox_messages"] == 0).then_some(()));
     let mut gamma = hosts.remove(2);
     gamma.kill();
     said(&hosts[1].ctl(&["send", "echo@gamma", "too late", "--wait", "accepted"]));
