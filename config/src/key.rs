@@ -42,7 +42,7 @@ pub const KEYS: &[Key] = &[
     key("socket.admin_group", Kind::Text, "AICP_SOCKET_ADMIN_GROUP").live(),
     key("mesh.listen", Kind::Text, "AICP_LISTEN").flag("--listen"),
     key("mesh.peers", Kind::List, "AICP_MESH_PEERS").flag("--peer"),
-    key("mesh.advertise", Kind::List, "AICP_MESH_ADVERTISE"),
+    key("mesh.advertise", Kind::List, "AICP_MESH_ADVERTISE").live(),
     key("mesh.max_hops", Kind::Number, "AICP_MESH_MAX_HOPS"),
     key("store.limit", Kind::Amount, "AICP_STORE_LIMIT"),
     key("log.level", Kind::Text, "AICP_LOG").flag("--log").live(),

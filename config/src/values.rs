@@ -112,6 +112,7 @@ impl Config {
         next.socket = crate::Socket { path: self.socket.path.clone(), ..new.socket.clone() };
         next.log.level.clone_from(&new.log.level);
         next.limits = new.limits;
+        next.mesh.advertise.clone_from(&new.mesh.advertise);
         next.allow.clone_from(&new.allow);
         for key in KEYS.iter().filter(|key| key.is_live) {
             next.sources.origins.remove(key.name);
@@ -164,10 +165,10 @@ mod tests {
     fn a_change_is_live_or_needs_a_restart_and_only_the_live_one_is_taken_over() {
         let folder = tempfile::tempdir().expect("a folder");
         let old = loaded(&folder.path().join("a.toml"), "");
-        let text = "[log]\nlevel = \"warn\"\nformat = \"json\"\n[limits]\nmailbox_messages = 5\n[mesh]\nmax_hops = 3\n[[allow]]\nto = \"a\"\n";
+        let text = "[log]\nlevel = \"warn\"\nformat = \"json\"\n[limits]\nmailbox_messages = 5\n[mesh]\nmax_hops = 3\nadvertise = [\"a:1\"]\n[[allow]]\nto = \"a\"\n";
         let new = loaded(&folder.path().join("b.toml"), text);
         let (live, other) = old.changes(&new);
-        assert_eq!(live, ["log.level", "limits.mailbox_messages", "limits.pair_messages", "allow"]);
+        assert_eq!(live, ["mesh.advertise", "log.level", "limits.mailbox_messages", "limits.pair_messages", "allow"]);
         assert_eq!(other, ["mesh.max_hops", "log.format"]);
         let next = old.with_live_of(&new);
         assert_eq!(old.changes(&next), (live, vec![]), "what is live holds");

@@ -85,7 +85,8 @@ impl App {
         let running = journal::start(opened.worker, clock, failure.clone())?;
         let (to_node, asks) = mpsc::channel(limits::NODE_QUEUE);
         let listens_on = peers.as_ref().and_then(PeerDoor::listens_on);
-        let addresses = house.addresses(&config.mesh, listens_on);
+        let whereabouts = house.whereabouts(listens_on);
+        let addresses = whereabouts.addresses(&config.mesh.advertise);
         let (to_members, orders) = mpsc::channel(limits::MEMBER_QUEUE);
         let shared = Arc::new(Shared::new(
             clock,
@@ -95,7 +96,7 @@ impl App {
             to_node,
             running.journal,
             failure,
-            house.members(to_members, &addresses),
+            house.members(to_members, whereabouts, &addresses),
         ));
         for key in opened.keys {
             shared.keys.learn(key);
@@ -119,14 +120,14 @@ impl App {
         let (to_all, peers_too) = (Arc::clone(&shared), peers.clone());
         let task = NodeTask { node, shared: to_all, state, asks, stored, room, peers: peers_too, effects, work };
         let node = tokio::spawn(task.run());
-        let watched = house.watched(&config.mesh, listens_on);
+        let is_watched = house.inside().is_some() && listens_on.is_some_and(|listens| listens.ip().is_unspecified());
         shared.tasks.spawn("membership", house.task(&shared, orders, peers.clone(), &config.mesh).run());
         agents.listen(&shared);
         if let Some(peers) = &peers {
             peers.listen(&shared);
         }
-        if let Some(listens_on) = watched {
-            shared.tasks.spawn("addresses", member::watch_addresses(Arc::clone(&shared), listens_on));
+        if is_watched {
+            shared.tasks.spawn("addresses", member::watch_addresses(Arc::clone(&shared)));
         }
         shared.tasks.spawn("echo", echo::run(Arc::clone(&shared)));
         let listen = listens_on.map_or("nothing".into(), |address| address.to_string());

@@ -30,7 +30,7 @@ use tokio::sync::{mpsc, oneshot};
 
 pub(crate) use guest::serve as serve_guest;
 pub(crate) use orders::hex;
-pub(crate) use place::{PORT, watch as watch_addresses};
+pub(crate) use place::{PORT, Whereabouts, look as look_at_addresses, watch as watch_addresses};
 pub(crate) use start::Membership;
 
 /// What the task is told.
@@ -161,12 +161,19 @@ pub(crate) struct Members {
     to: mpsc::Sender<ToMembers>,
     /// Nothing where this node is in no mesh of an authority.
     pub(crate) inside: Option<Arc<Inside>>,
+    /// What its addresses follow from.
+    pub(crate) whereabouts: Whereabouts,
     view: Mutex<Arc<View>>,
 }
 
 impl Members {
-    pub(crate) fn new(to: mpsc::Sender<ToMembers>, inside: Option<Arc<Inside>>, view: View) -> Self {
-        Self { to, inside, view: Mutex::new(Arc::new(view)) }
+    pub(crate) fn new(
+        to: mpsc::Sender<ToMembers>,
+        inside: Option<Arc<Inside>>,
+        whereabouts: Whereabouts,
+        view: View,
+    ) -> Self {
+        Self { to, inside, whereabouts, view: Mutex::new(Arc::new(view)) }
     }
 
     /// Waits while the task has more to do than fits its queue.

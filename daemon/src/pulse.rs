@@ -100,7 +100,7 @@ mod tests {
         let (to_node, _unread) = mpsc::channel(limits::NODE_QUEUE);
         let house = Membership::load(&state, &config, node_key.id()).expect("no mesh");
         let (to_members, _unheard) = mpsc::channel(limits::MEMBER_QUEUE);
-        let members = house.members(to_members, &[]);
+        let members = house.members(to_members, house.whereabouts(None), &[]);
         let name = house.name.clone();
         let shared = Shared::new(clock, node_key, name, &config, to_node, running.journal, failure, members);
         shared.journal.answers().await.expect("the journal is alive");

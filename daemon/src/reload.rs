@@ -16,6 +16,7 @@ use proto::{Content, ContentType, ErrorCode};
 use crate::agent::{answer, content_type_of_answer, error_frame};
 use crate::app::bounds;
 use crate::groups::{Admins, Group};
+use crate::member::look_at_addresses;
 use crate::policy::policy;
 use crate::shared::Shared;
 use crate::{StartError, telemetry};
@@ -99,6 +100,7 @@ pub(crate) async fn reload(shared: &Shared) -> Result<ReloadReply, ReloadError> 
     shared.tell(Input::Bounds(bounds(&new.limits))).await;
     shared.tell(Input::Policy(policy(&new))).await;
     *shared.live.config.lock() = old.with_live_of(&new);
+    look_at_addresses(shared).await;
     shared.live.needs_restart.lock().clone_from(&needs_restart);
     let names = |keys: Vec<&str>| keys.into_iter().map(String::from).collect::<Vec<_>>();
     let (applied, needs_restart) = (names(applied), names(needs_restart));

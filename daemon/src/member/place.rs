@@ -11,6 +11,33 @@ use tokio::time::{MissedTickBehavior, interval};
 use crate::clock::duration;
 use crate::shared::Shared;
 
+/// What this node's addresses follow from, beside what the configuration says of them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Whereabouts {
+    /// Where it listens for peers.
+    pub(crate) listens_on: Option<SocketAddr>,
+    /// Its mesh has an authority.
+    pub(crate) is_member: bool,
+    /// What it tells others, as its administrator said when it came up.
+    pub(crate) advertise: Vec<Box<str>>,
+}
+
+impl Whereabouts {
+    /// What stands in our record: what the operator says, or where we listen.
+    pub(crate) fn addresses(&self, configured: &[Box<str>]) -> Vec<Box<str>> {
+        if !configured.is_empty() {
+            return configured.to_vec();
+        }
+        if self.is_member && !self.advertise.is_empty() {
+            return self.advertise.clone();
+        }
+        match self.listens_on {
+            Some(listens_on) if self.is_member || !listens_on.ip().is_unspecified() => own_addresses(listens_on),
+            Some(_) | None => Vec::new(),
+        }
+    }
+}
+
 /// The port, where nobody says another one.
 pub(crate) const PORT: u16 = 7727;
 
@@ -70,18 +97,23 @@ fn needs_scope(address: &IpAddr) -> bool {
     }
 }
 
-/// Looks at the interfaces now and then, and tells the node what has changed.
-pub(crate) async fn watch(shared: Arc<Shared>, listens_on: SocketAddr) {
+/// Looks at the interfaces now and then: what others are told may depend on them.
+pub(crate) async fn watch(shared: Arc<Shared>) {
     let mut looks = interval(duration(limits::ADDRESSES_LOOK));
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         looks.tick().await;
-        let addresses = own_addresses(listens_on);
-        if addresses != shared.members.view().addresses {
-            tracing::info!(?addresses, "the addresses of this host have changed");
-            shared.members.change_view(|view| view.addresses.clone_from(&addresses));
-            shared.tell(Input::Addresses(addresses)).await;
-        }
+        look(&shared).await;
+    }
+}
+
+/// Tells the node where it is reached, if that has changed.
+pub(crate) async fn look(shared: &Shared) {
+    let addresses = shared.members.whereabouts.addresses(&shared.live.config().mesh.advertise);
+    if addresses != shared.members.view().addresses {
+        tracing::info!(?addresses, "where this node is reached has changed");
+        shared.members.change_view(|view| view.addresses.clone_from(&addresses));
+        shared.tell(Input::Addresses(addresses)).await;
     }
 }
 
@@ -97,6 +129,17 @@ mod tests {
         };
         assert_eq!(Place::read(&place.text()), place);
         assert_eq!(Place::read(""), Place::default());
+    }
+
+    #[test]
+    fn the_configuration_counts_before_what_was_said_at_up_and_that_before_where_the_node_listens() {
+        let listens_on = Some("127.0.0.1:7".parse().expect("an address"));
+        let whereabouts = Whereabouts { listens_on, is_member: true, advertise: vec!["up:1".into()] };
+        assert_eq!(whereabouts.addresses(&["a:1".into(), "b:2".into()]), ["a:1".into(), "b:2".into()]);
+        assert_eq!(whereabouts.addresses(&[]), ["up:1".into()]);
+        // Only a member came up.
+        assert_eq!(Whereabouts { is_member: false, ..whereabouts }.addresses(&[]), ["127.0.0.1:7".into()]);
+        assert!(Whereabouts::default().addresses(&[]).is_empty());
     }
 
     #[test]

@@ -11,7 +11,7 @@ use proto::{Name, NodeId, Verified};
 use tokio::sync::mpsc;
 
 use super::files::{Kept, MeshFiles};
-use super::place::{Place, own_addresses};
+use super::place::{Place, Whereabouts};
 use super::task::{Given, MemberTask, Own, Revoked};
 use super::tickets::Tickets;
 use super::{Inside, Members, ToMembers, View};
@@ -83,34 +83,19 @@ impl Membership {
         Some((Arc::clone(inside), kept.seeds.clone(), self.place.listen))
     }
 
-    /// What stands in our record: what the operator says, or where we listen.
-    pub(crate) fn addresses(&self, mesh: &Mesh, listens_on: Option<SocketAddr>) -> Vec<Box<str>> {
-        if let Some(said) = self.said_addresses(mesh) {
-            return said;
-        }
-        match listens_on {
-            Some(listens_on) if self.inside.is_some() || !listens_on.ip().is_unspecified() => own_addresses(listens_on),
-            Some(_) | None => Vec::new(),
-        }
+    /// What our addresses follow from.
+    pub(crate) fn whereabouts(&self, listens_on: Option<SocketAddr>) -> Whereabouts {
+        Whereabouts { listens_on, is_member: self.inside.is_some(), advertise: self.place.advertise.clone() }
     }
 
-    /// Where this node listens, if what others are told of it depends on the addresses of this host.
-    pub(crate) fn watched(&self, mesh: &Mesh, listens_on: Option<SocketAddr>) -> Option<SocketAddr> {
-        listens_on.filter(|listens_on| {
-            self.inside.is_some() && listens_on.ip().is_unspecified() && self.said_addresses(mesh).is_none()
-        })
-    }
-
-    fn said_addresses(&self, mesh: &Mesh) -> Option<Vec<Box<str>>> {
-        if !mesh.advertise.is_empty() {
-            return Some(mesh.advertise.clone());
-        }
-        (self.inside.is_some() && !self.place.advertise.is_empty()).then(|| self.place.advertise.clone())
-    }
-
-    pub(crate) fn members(&self, to: mpsc::Sender<ToMembers>, addresses: &[Box<str>]) -> Members {
+    pub(crate) fn members(
+        &self,
+        to: mpsc::Sender<ToMembers>,
+        whereabouts: Whereabouts,
+        addresses: &[Box<str>],
+    ) -> Members {
         let view = View { addresses: addresses.to_vec(), ..self.view.clone() };
-        Members::new(to, self.inside.clone(), view)
+        Members::new(to, self.inside.clone(), whereabouts, view)
     }
 
     /// What the core is told at its birth.

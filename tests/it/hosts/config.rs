@@ -11,6 +11,7 @@ use proto::metadata::MetadataDraft;
 use proto::{ErrorCode, Receipt};
 use referee::door::{DURABLE, Door};
 use referee::hosts::{Host, binary, until};
+use referee::members::{all_are_linked, mesh, peers};
 use serde_json::Value;
 
 const SOON: Duration = Duration::from_secs(20);
@@ -206,4 +207,36 @@ fn who_may_open_the_socket_changes_at_once_and_only_an_administrator_has_it_read
     }
     ctl(&host, &["config", "set", "socket.mode", "0600", "--reload"]);
     assert_eq!(mode(&host), 0o600);
+}
+
+#[test]
+fn where_a_node_is_reached_changes_at_once_and_all_members_hear_of_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let hosts = mesh(folder.path(), &["alpha", "beta", "gamma"]);
+    all_are_linked(&hosts);
+    let [alpha, others @ ..] = hosts.as_slice() else { panic!("three hosts") };
+    let process = alpha.process();
+    let known = |host: &Host| {
+        let told = peers(host);
+        let alpha = told["peers"].as_array().expect("peers").iter().find(|peer| peer["name"] == "alpha").cloned();
+        alpha.expect("alpha")["addresses"].clone()
+    };
+    let heard = |wanted: &Value| {
+        for host in others {
+            until("the others hear of it", SOON, || (known(host) == *wanted).then_some(()));
+        }
+    };
+    let before = known(&others[0]);
+    let here = before[0].as_str().expect("an address");
+    let told = ctl(alpha, &["config", "set", "mesh.advertise", &format!("alpha.example:7, {here}"), "--reload"]);
+    assert!(told.contains("holds now"), "{told}");
+    let more = Value::from(vec!["alpha.example:7", here]);
+    heard(&more);
+    let invitation: Value = serde_json::from_str(&ctl(alpha, &["invite", "--json"])).expect("JSON");
+    assert_eq!(invitation["addresses"], more, "a ticket says the same");
+    ctl(alpha, &["config", "unset", "mesh.advertise"]);
+    assert_eq!(reload(alpha)["applied"], Value::from(vec!["mesh.advertise"]));
+    heard(&before);
+    assert_eq!(alpha.process(), process, "it is the same process");
+    assert_eq!(alpha.log().matches("aicpd is running").count(), 2, "once without a mesh, once as a member: no restart");
 }
