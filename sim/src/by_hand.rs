@@ -256,6 +256,18 @@ pub const BY_HAND: &[ByHand] = &[
         nodes: Nodes::Members(3),
         live: members::ended_agent,
     },
+    ByHand {
+        name: "a node that an operator forgets is known again when it comes back, and gets what waited for it",
+        seeds: 5,
+        nodes: Nodes::Members(3),
+        live: members::forgotten,
+    },
+    ByHand {
+        name: "a node that is reached elsewhere says so to all members",
+        seeds: 5,
+        nodes: Nodes::Members(4),
+        live: members::moved,
+    },
 ];
 
 fn is_durable(parcel: &Parcel) -> bool {

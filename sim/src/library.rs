@@ -298,9 +298,12 @@ impl World {
         }
         let found = who.said.iter().find(|(_, said)| said.id == id).map(|(_, said)| said.clone());
         who.is_over(id);
+        let is_here = |node: Option<usize>| node.is_some_and(|node| !self.model.out_nodes.contains(&node));
+        let node = self.agents.get(agent).map(|who| who.node);
         if let Some(mut said) = found
             && again
-            && self.home(said.to).is_some()
+            && is_here(node)
+            && is_here(self.home(said.to))
         {
             said.id = MessageId::new(self.chance.number());
             said.times = 0;

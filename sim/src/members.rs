@@ -11,7 +11,7 @@ use proto::{Content, NodeId, Verified};
 
 use crate::fault::Promise;
 use crate::forge;
-use crate::host::{LinkEnd, Member};
+use crate::host::{Host, LinkEnd, Member};
 use crate::time::{MILLI, SECOND, WALL_AT_BIRTH};
 use crate::world::World;
 
@@ -158,6 +158,19 @@ impl World {
                     self.fault(Promise::MembersAreKnown, node, format!("it knows an old record of node {other}"));
                 }
             }
+            self.check_out(node);
+        }
+    }
+
+    /// All members have the same list, and nothing to do with those on it.
+    fn check_out(&mut self, node: usize) {
+        let newest = self.members().into_iter().map(|member| self.list_of(member)).max();
+        if newest != Some(self.list_of(node)) {
+            self.fault(Promise::OutIsOut, node, "it has an old list, or none");
+        }
+        let out: Vec<usize> = self.model.out_nodes.iter().copied().collect();
+        if out.iter().any(|out| self.has_peer(node, *out) || self.knows_agents_of(node, *out)) {
+            self.fault(Promise::OutIsOut, node, "it still knows a node that is out");
         }
     }
 
@@ -180,7 +193,7 @@ impl World {
     }
 
     /// Whether a node has the record that another one signed last.
-    fn has_newest(&self, node: usize, other: usize) -> bool {
+    pub(crate) fn has_newest(&self, node: usize, other: usize) -> bool {
         let Some(newest) = self.record_of(other) else { return false };
         let run = self.hosts.get(node).and_then(|host| host.run.as_ref());
         let known = run.and_then(|run| run.sequences.get(&NodeId::new(newest.get().id)));
@@ -265,6 +278,23 @@ impl World {
         }
     }
 
+    /// A node is revoked by some other one, on top of those that are out. Two are left at least, and the first one, for it
+    /// alone leads back whoever has lost its store.
+    pub(crate) fn revoke_one(&mut self, node: usize) {
+        let runs = |host: &Host| host.run.as_ref().is_some_and(|run| !run.is_stopping) && !host.is_apart;
+        let here: Vec<usize> = self.hosts.iter().enumerate().filter(|(_, host)| runs(host)).map(|(at, _)| at).collect();
+        let left = self.hosts.iter().filter(|host| !host.is_apart).count();
+        let others: Vec<usize> = here.iter().copied().filter(|at| *at != node).collect();
+        if node == 0 || left < 3 || !here.contains(&node) {
+            return;
+        }
+        let Some(at) = self.chance.pick(&others).copied() else { return };
+        let mut out: Vec<usize> = self.model.out_nodes.iter().copied().collect();
+        out.push(node);
+        self.model.tally.revoked += 1;
+        self.revoke(at, out.len() as u64, &out);
+    }
+
     /// Tells a node something now, as its daemon would.
     pub(crate) fn input_now(&mut self, node: usize, input: Input) {
         let incarnation = self.incarnation(node);
@@ -277,6 +307,25 @@ impl World {
         if let Some(host) = self.hosts.get_mut(node) {
             host.is_apart = true;
         }
+    }
+
+    /// An operator wants what a node knows of another one forgotten.
+    pub fn forget(&mut self, at: usize, node: usize) {
+        let Some(peer) = self.hosts.get(node).map(|host| host.id) else { return };
+        self.input_now(at, Input::Forget { peer });
+    }
+
+    /// A node is reached elsewhere from now on.
+    pub fn move_to(&mut self, node: usize, addresses: &[&str]) {
+        self.input_now(node, Input::Addresses(addresses.iter().map(|address| (*address).into()).collect()));
+    }
+
+    /// What a node says of where it is reached, and the number of that record.
+    #[must_use]
+    pub fn whereabouts(&self, node: usize) -> (Vec<String>, u64) {
+        let record = self.record_of(node);
+        let said = record.map(|record| (record.get().record.addresses.clone(), record.get().record.sequence));
+        said.map(|(said, sequence)| (said.iter().map(ToString::to_string).collect(), sequence)).unwrap_or_default()
     }
 
     /// A node is not held to know anybody, nor anybody to know it.

@@ -122,7 +122,7 @@ pub(crate) struct Model {
     /// Whose destination says STORED of what it has not: it answers for what it was sent.
     pub(crate) liars: BTreeSet<PairKey>,
     /// Nodes that are out.
-    out_nodes: BTreeSet<usize>,
+    pub(crate) out_nodes: BTreeSet<usize>,
     /// Given up by its source, perhaps not yet on disk.
     gone: BTreeSet<Key>,
     pub(crate) now: u64,
@@ -167,6 +167,7 @@ pub struct Tally {
     pub jumps: u64,
     pub full: u64,
     pub joins: u64,
+    pub revoked: u64,
     pub records: u64,
     pub record_bytes: u64,
 }

@@ -135,6 +135,8 @@ pub struct Troubles {
     pub full_disk: u32,
     /// A node is told, rightly or not, that nothing is heard of a peer, and later that something is.
     pub silence: u32,
+    /// A member is revoked, for good.
+    pub revoke: u32,
 }
 
 /// What clocks do.
@@ -149,7 +151,7 @@ pub struct Clocks {
 impl Troubles {
     /// Every trouble with its weight.
     #[must_use]
-    pub const fn weights(&self) -> [(Trouble, u32); 18] {
+    pub const fn weights(&self) -> [(Trouble, u32); 19] {
         [
             (Trouble::Crash, self.crash),
             (Trouble::Kill, self.kill),
@@ -169,16 +171,21 @@ impl Troubles {
             (Trouble::SlowDisk, self.slow_disk),
             (Trouble::FullDisk, self.full_disk),
             (Trouble::Silence, self.silence),
+            (Trouble::Revoke, self.revoke),
         ]
+    }
+
+    /// All weights together.
+    #[must_use]
+    pub fn all(&self) -> u32 {
+        self.weights().iter().map(|(_, weight)| weight).sum()
     }
 
     /// Draws one.
     #[must_use]
     pub fn draw(&self, chance: &mut Chance) -> Option<Trouble> {
-        let weights = self.weights();
-        let all: u64 = weights.iter().map(|(_, weight)| u64::from(*weight)).sum();
-        let mut left = chance.below(all);
-        for (trouble, weight) in weights {
+        let mut left = chance.below(u64::from(self.all()));
+        for (trouble, weight) in self.weights() {
             if left < u64::from(weight) {
                 return Some(trouble);
             }
@@ -210,4 +217,5 @@ pub enum Trouble {
     SlowDisk,
     FullDisk,
     Silence,
+    Revoke,
 }

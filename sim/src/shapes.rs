@@ -48,6 +48,7 @@ impl Shape {
             slow_disk: 0,
             full_disk: 0,
             silence: 0,
+            revoke: 0,
         },
         trouble_every_ms: 0,
         clocks: Clocks { apart_ms: 0, jump_ms: 0 },
@@ -94,6 +95,8 @@ impl Shape {
         shape.agents = 1 + chance.index(3);
         shape.messages = chance.between(shape.messages / 2, shape.messages * 3 / 2);
         shape.members = seed % MEMBERS_EVERY == MEMBERS_EVERY - 1;
+        // Those who are left are at least two.
+        shape.troubles.revoke = if shape.members && shape.nodes > 2 { shape.troubles.all().div_ceil(8) } else { 0 };
         shape.agents_known = chance.percent(50);
         shape.sync_ms = chance.pick(&[2, 20, 20, 200]).copied().unwrap_or(20);
         shape

@@ -135,6 +135,7 @@ impl World {
                 self.plan(after, What::Mend { trouble, node });
             }
             Trouble::Silence => self.silence(node),
+            Trouble::Revoke => self.revoke_one(node),
             Trouble::SlowDisk => {
                 let until = self.now + self.chance.skewed(SECOND, 20 * SECOND);
                 if let Some(host) = self.hosts.get_mut(node) {
@@ -286,6 +287,7 @@ impl World {
             | Trouble::Rot
             | Trouble::ClockJump
             | Trouble::Silence
+            | Trouble::Revoke
             | Trouble::SlowDisk => {}
             Trouble::FullDisk => {
                 let incarnation = self.incarnation(node);

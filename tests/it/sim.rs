@@ -101,6 +101,7 @@ fn assert_tried(all: &[Tally]) {
         ("jumps of a clock", sum(|t| t.jumps), 2000),
         ("full disks", sum(|t| t.full), 1000),
         ("nodes that join a mesh", sum(|t| t.joins), 3000),
+        ("nodes that are revoked", sum(|t| t.revoked), 300),
     ];
     for (what, count, least) in counts {
         assert!(count >= least, "{what}: {count} only, of {counts:?}");

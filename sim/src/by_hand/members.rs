@@ -280,6 +280,58 @@ pub(super) fn blocked(world: &mut World) {
     world.settle_and_check();
 }
 
+/// It is gone for good, as far as anybody knows; one of the others forgets it, and mail for it waits. It comes back.
+pub(super) fn forgotten(world: &mut World) {
+    settled(world);
+    world.crash(2, Crash::Kill);
+    world.set_apart(2, true);
+    world.run_for(seconds(10));
+    let mail = world.submit(0, 2, &Wish::REQUEST);
+    world.run_until(seconds(5), |world| world.is_owned(mail));
+    world.forget(0, 2);
+    world.run_for(seconds(1));
+    let is_gone = !world.has_peer(0, 2) && !world.knows_agents_of(0, 2);
+    world.must(is_gone, "who is forgotten was to be known no more, nor its agents");
+    // Links come and go, and records with them.
+    world.crash(1, Crash::Kill);
+    world.run_for(seconds(30));
+    world.restart(1);
+    world.run_for(minutes(30));
+    let is_gone = !world.has_peer(0, 2) && world.has_peer(1, 2);
+    world.must(is_gone, "it was to stay forgotten there, and nowhere else");
+    world.set_apart(2, false);
+    world.restart(2);
+    let arrived = world.run_until(minutes(2), |world| world.is_delivered(mail));
+    world.must(arrived, "who comes back was to be known again, and to get what waited");
+    know_each_other(world, "who comes back was to be known again");
+    world.settle_and_check();
+}
+
+/// It moves twice while one of the others cannot hear it.
+pub(super) fn moved(world: &mut World) {
+    settled(world);
+    world.part(3, 2, minutes(30));
+    world.run_for(minutes(1));
+    let (_, before) = world.whereabouts(2);
+    for addresses in [&["far:1", "near:1"][..], &["far:2"]] {
+        world.move_to(2, addresses);
+        world.run_for(seconds(7));
+        let (said, _) = world.whereabouts(2);
+        world.must(said == addresses, &format!("its record was to say where it is, and says {said:?}"));
+        let is_known = [0, 1, 3].iter().all(|node| world.has_newest(*node, 2));
+        world.must(is_known, "all were to know within seconds where it is");
+    }
+    let (_, after) = world.whereabouts(2);
+    world.must(after > before, "a new record was to be signed");
+    world.move_to(2, &["far:2"]);
+    world.run_for(seconds(20));
+    let same = world.whereabouts(2).1 == after;
+    world.must(same, "nothing was to be signed where nothing has changed");
+    let is_linked = world.is_linked(0, 2) && world.is_linked(1, 2);
+    world.must(is_linked, "its links were to stay");
+    world.settle_and_check();
+}
+
 /// Its records are lower than those that others hold, until it hears of them.
 pub(super) fn went_back(world: &mut World) {
     settled(world);
