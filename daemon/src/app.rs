@@ -11,11 +11,11 @@ use config::Config;
 use mesh::{HostedAgent, Input, Node, Share};
 use proto::{Name, NodeId, limits};
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinHandle;
+use tokio::task::{AbortHandle, JoinHandle};
 
 use crate::agent::Door;
 use crate::clock::Clock;
-use crate::member::{self, Membership};
+use crate::member::{self, Membership, ToMembers};
 use crate::node_task::{NodeTask, PATIENCE, Work};
 use crate::peer::{Opening, PeerDoor};
 use crate::policy::policy;
@@ -53,6 +53,8 @@ pub struct App {
     journal: Thread<Result<(), Failure>>,
     failure: watch::Receiver<Option<Failure>>,
     metrics: Option<MetricsDoor>,
+    /// Looks at the addresses of this host.
+    addresses: Option<AbortHandle>,
     /// The UDP socket that was passed, for the next run.
     mesh: Option<UdpSocket>,
 }
@@ -126,9 +128,8 @@ impl App {
         if let Some(peers) = &peers {
             peers.listen(&shared);
         }
-        if is_watched {
-            shared.tasks.spawn("addresses", member::watch_addresses(Arc::clone(&shared)));
-        }
+        let watching = || shared.tasks.spawn("addresses", member::watch_addresses(Arc::clone(&shared)));
+        let addresses = is_watched.then(watching);
         shared.tasks.spawn("echo", echo::run(Arc::clone(&shared)));
         let listen = listens_on.map_or("nothing".into(), |address| address.to_string());
         let (id, socket) = (shared.node, agents.path().display().to_string());
@@ -139,7 +140,7 @@ impl App {
         // The doors are open; whoever comes is served by the tasks.
         tokio::task::yield_now().await;
         let mesh = inherited.mesh;
-        Ok(Self { shared, agents, peers, node, journal: running.thread, failure: failed, metrics, mesh })
+        Ok(Self { shared, agents, peers, node, journal: running.thread, failure: failed, metrics, addresses, mesh })
     }
 
     /// Who this node is.
@@ -209,7 +210,7 @@ impl App {
     }
 
     async fn come_to_rest(&mut self) -> Result<(), Failure> {
-        let Self { shared, agents, peers, node, journal, metrics, .. } = self;
+        let Self { shared, agents, peers, node, journal, metrics, addresses, .. } = self;
         let shared = Arc::clone(shared);
         if let Some(metrics) = metrics {
             metrics.stopping(&shared);
@@ -234,6 +235,11 @@ impl App {
         tracing::debug!("the peers' door is closed");
         agents.close();
         agents.remove();
+        // Those that never end by themselves.
+        shared.members.tell(ToMembers::Stop).await;
+        if let Some(addresses) = addresses {
+            addresses.abort();
+        }
         shared.tasks.finish(FLUSH).await;
         tracing::debug!("all tasks have ended");
         join(journal, PATIENCE).await?;

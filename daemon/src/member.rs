@@ -81,6 +81,8 @@ pub(crate) enum ToMembers {
     Revoked(CarriedRecord),
     /// What another task of this one came to.
     Ended(task::Errand),
+    /// There is nothing more to do.
+    Stop,
 }
 
 /// A member at the other end of a link, as TLS and its record prove it.

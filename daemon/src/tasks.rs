@@ -18,6 +18,8 @@ struct Running {
     set: JoinSet<()>,
     /// Of those that have not been joined. Never walked through.
     names: HashMap<Id, &'static str>,
+    /// Nobody joins what is begun from now on.
+    is_over: bool,
 }
 
 impl Tasks {
@@ -26,6 +28,10 @@ impl Tasks {
         running.reap();
         let handle = running.set.spawn(task);
         running.names.insert(handle.id(), name);
+        if running.is_over {
+            // It would live on with all that it holds: a client that came last would wait for an answer forever.
+            handle.abort();
+        }
         handle
     }
 
@@ -36,9 +42,14 @@ impl Tasks {
         running.names.insert(handle.id(), name);
     }
 
-    /// Waits for all that is running, and ends by force what takes longer than `patience`. Says whether none did.
+    /// Waits for all that is running, and ends by force what takes longer than `patience`, and whatever is begun later.
+    /// Says whether none did.
     pub(crate) async fn finish(&self, patience: Duration) -> bool {
-        let mut set = std::mem::take(&mut self.running.lock().set);
+        let mut set = {
+            let mut running = self.running.lock();
+            running.is_over = true;
+            std::mem::take(&mut running.set)
+        };
         let all = async {
             while let Some(ended) = set.join_next_with_id().await {
                 self.running.lock().told(ended);
@@ -68,5 +79,25 @@ impl Running {
         if ended.is_err_and(|error| error.is_panic()) {
             tracing::error!(task = name, "a task panicked");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn whoever_comes_after_the_end_is_let_go() {
+        let tasks = Tasks::default();
+        assert!(tasks.finish(Duration::from_secs(1)).await);
+        let (connection, other_end) = oneshot::channel::<()>();
+        tasks.spawn("late", async move {
+            std::future::pending::<()>().await;
+            drop(connection);
+        });
+        let ended = tokio::time::timeout(Duration::from_secs(20), other_end).await;
+        assert!(ended.expect("it is not held for ever").is_err());
     }
 }

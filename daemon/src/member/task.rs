@@ -112,6 +112,7 @@ impl MemberTask {
                 ToMembers::Renew => self.renew(),
                 ToMembers::Revoked(carried) => self.keep_revoked(carried).await,
                 ToMembers::Ended(errand) => self.ended(errand).await,
+                ToMembers::Stop => break,
             }
             // Once what was answered is handed over.
             if std::mem::take(&mut self.own.restarts) {
