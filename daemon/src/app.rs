@@ -231,6 +231,7 @@ impl App {
         tracing::debug!("sessions and links have ended");
         if let Some(peers) = peers {
             drop(tokio::time::timeout(CLOSE, peers.finish()).await);
+            peers.let_go();
         }
         tracing::debug!("the peers' door is closed");
         agents.close();

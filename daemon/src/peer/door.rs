@@ -139,6 +139,18 @@ impl PeerDoor {
         self.0.endpoint.close(quinn::VarInt::from_u32(0), b"stopping");
         self.0.endpoint.wait_idle().await;
     }
+
+    /// Gives up its socket, whatever is still open on it. QUIC keeps a link for half a minute that ended before it was
+    /// taken, and would hold the port, or take packets from whoever has the same socket next.
+    pub(crate) fn let_go(&self) {
+        // The socket before the last one is still listened on.
+        for _ in 0..2 {
+            let nowhere = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0));
+            if let Err(error) = nowhere.and_then(|nowhere| self.0.endpoint.rebind(nowhere)) {
+                tracing::debug!(%error, "the port is held until all links on it have ended");
+            }
+        }
+    }
 }
 
 impl Inner {
