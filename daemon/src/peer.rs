@@ -67,7 +67,11 @@ pub(crate) fn newcomer_config(tls: rustls::ClientConfig) -> Result<quinn::Client
     transport::client(tls, std::sync::Arc::new(transport::transport()))
 }
 
-/// TLS's words about certificates, as QUIC carries them: 256 and the number of the alert.
+/// TLS's words about certificates, as QUIC carries them: 256 and the number of the alert. First: it cannot be read, or
+/// names what no node is called.
+const MALFORMED: u64 = 0x0100 + 42;
+/// It is for something else.
+const OTHER_USE: u64 = 0x0100 + 43;
 const REVOKED: u64 = 0x0100 + 44;
 /// It has expired, or does not count yet.
 const OUT_OF_TIME: u64 = 0x0100 + 45;
@@ -75,6 +79,10 @@ const OUT_OF_TIME: u64 = 0x0100 + 45;
 const UNKNOWN_AUTHORITY: u64 = 0x0100 + 48;
 /// Its key is not one that is trusted.
 const NOT_TRUSTED: u64 = 0x0100 + 49;
+/// Whoever shows it does not have its key.
+const NOT_PROVED: u64 = 0x0100 + 51;
+/// There is none.
+const NONE: u64 = 0x0100 + 116;
 
 /// What the peer says about our certificate.
 fn about_ours(code: u64) -> Option<&'static str> {
@@ -86,6 +94,7 @@ fn about_ours(code: u64) -> Option<&'static str> {
         ),
         UNKNOWN_AUTHORITY => Some("the peer is in another mesh, or was told of its peers by its configuration"),
         NOT_TRUSTED => Some("the peer does not know this node: add it to its mesh.peers"),
+        MALFORMED | OTHER_USE => Some("the peer does not take the certificate of this node for that of a node"),
         _ => None,
     }
 }
@@ -100,6 +109,10 @@ fn about_theirs(code: u64) -> Option<&'static str> {
         ),
         UNKNOWN_AUTHORITY => Some("the peer is in another mesh"),
         NOT_TRUSTED => Some("another node answers there: its id is not the one that was meant"),
+        MALFORMED => Some("its certificate cannot be read, or its names differ, or are none that a node can have"),
+        OTHER_USE => Some("its certificate says that it is not for a node"),
+        NOT_PROVED => Some("it does not have the key of the certificate that it shows"),
+        NONE => Some("it shows no certificate"),
         _ => None,
     }
 }
