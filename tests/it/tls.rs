@@ -107,8 +107,9 @@ fn dialer_without_certificate(meant: &Host) -> ClientConfig {
     config
 }
 
+/// Nothing is shown.
 #[derive(Debug)]
-struct NoCertificate;
+pub(crate) struct NoCertificate;
 
 impl rustls::client::ResolvesClientCert for NoCertificate {
     fn resolve(

@@ -14,6 +14,7 @@ pub mod fuse;
 pub mod hex;
 pub mod hostile;
 pub mod hosts;
+pub mod impostor;
 pub mod judge;
 pub mod members;
 pub mod memory;

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use keys::certificate::self_signed;
 use keys::ticket::Ticket;
 use keys::tls::{Shown, dialer, join_dialer};
 use keys::{AuthorityCertificate, AuthorityKey, NodeKey, sign, vault};
@@ -115,6 +114,17 @@ pub fn authority(host: &Host) -> (AuthorityKey, AuthorityCertificate) {
     (key, AuthorityCertificate::read(der.into()).expect("a certificate"))
 }
 
+/// The seed of that key, as it lies in its file: with it the test makes what no authority would.
+///
+/// # Panics
+/// If there is none.
+#[must_use]
+pub fn authority_seed(host: &Host) -> [u8; 32] {
+    const BEFORE: usize = b"AICPKEY1".len() + 1;
+    let file = std::fs::read(host.state().join("mesh/authority.key")).expect("the authority's key");
+    file[BEFORE..BEFORE + 32].try_into().expect("32 bytes")
+}
+
 /// Somebody with a ticket, whose key the test holds.
 #[derive(Debug)]
 pub struct Newcomer {
@@ -168,15 +178,19 @@ impl Newcomer {
 ///
 /// # Panics
 /// If nothing answers at all.
-pub async fn lets_in(host: &Host, key: &Arc<NodeKey>, certificate: Option<Vec<u8>>) -> Result<(), String> {
+pub async fn lets_in(host: &Host, key: &Arc<NodeKey>, certificate: Vec<u8>) -> Result<(), String> {
     let node: NodeId = host.id.parse().expect("an id");
-    let shown = match certificate {
-        Some(der) => Shown::new(Arc::clone(key), der.into()),
-        None => Shown::new(Arc::clone(key), self_signed(key, &"stranger".parse().expect("a name")).expect("made")),
-    };
+    lets_in_by(host, dialer(&Shown::new(Arc::clone(key), certificate.into()), node).expect("TLS")).await
+}
+
+/// The same for a handshake of any kind.
+///
+/// # Panics
+/// If nothing answers at all.
+pub async fn lets_in_by(host: &Host, tls: rustls::ClientConfig) -> Result<(), String> {
     let endpoint = Endpoint::client(([127, 0, 0, 1], 0).into()).expect("a socket");
     let address = ([127, 0, 0, 1], host.port).into();
-    let dialing = endpoint.connect_with(config(dialer(&shown, node).expect("TLS")), address, "node.invalid");
+    let dialing = endpoint.connect_with(config(tls), address, "node.invalid");
     let connection = dialing.expect("a dial").await.map_err(|error| error.to_string())?;
     let talking = async {
         let (mut send, _receive) = connection.open_bi().await?;

@@ -13,7 +13,7 @@ use keys::tls::{Shown, dialer};
 use keys::{AgentKey, AuthorityCertificate, AuthorityKey, NodeKey, Prekeys, PublicKey, Sealer, verify};
 use proto::link::{ControlMessage, Hello, Notice};
 use proto::metadata::MetadataDraft;
-use proto::record::{AgentRecord, CarriedRecord, NodeRecord};
+use proto::record::{AgentRecord, CarriedRecord, NodeRecord, RecordKind, Revocations};
 use proto::{
     AgentId, Boundary, Content, ContentType, Draft, FlowId, Frame, MessageId, MessageType, Name, NodeId, Receipt,
     Sequence, Shape, limits,
@@ -136,6 +136,21 @@ impl Peer {
         format!("{}={}", self.name, self.key.id())
     }
 
+    /// What makes it a member of a mesh, as it shows it.
+    ///
+    /// # Panics
+    /// If it is none.
+    #[must_use]
+    pub fn certificate(&self) -> Vec<u8> {
+        self.membership.as_ref().expect("a member").certificate.to_vec()
+    }
+
+    /// The key itself.
+    #[must_use]
+    pub const fn key(&self) -> &Arc<NodeKey> {
+        &self.key
+    }
+
     /// The node as an agent.
     #[must_use]
     pub fn as_agent(&self) -> &AgentKey {
@@ -176,6 +191,14 @@ impl Peer {
     /// # Panics
     /// If the daemon does not take it.
     pub async fn dial(&self, host: &Host) -> Link {
+        self.dial_from(Endpoint::client(([127, 0, 0, 1], 0).into()).expect("a socket"), host).await
+    }
+
+    /// The same, from a socket of its own choice.
+    ///
+    /// # Panics
+    /// If the daemon does not take it.
+    pub async fn dial_from(&self, endpoint: Endpoint, host: &Host) -> Link {
         let node: NodeId = host.id.parse().expect("an id");
         let certificate = match &self.membership {
             Some(membership) => membership.certificate.to_vec().into(),
@@ -187,7 +210,6 @@ impl Peer {
         let mut transport = quinn::TransportConfig::default();
         transport.keep_alive_interval(Some(Duration::from_secs(5)));
         config.transport_config(Arc::new(transport));
-        let endpoint = Endpoint::client(([127, 0, 0, 1], 0).into()).expect("a socket");
         let address = ([127, 0, 0, 1], host.port).into();
         let connection = endpoint.connect_with(config, address, "node.invalid").expect("a dial").await.expect("linked");
         let (mut control, mut receive) = connection.open_bi().await.expect("a stream");
@@ -214,6 +236,7 @@ impl Peer {
 #[derive(Debug, Default)]
 struct Heard {
     records: Mutex<Vec<AgentRecord>>,
+    lists: Mutex<Vec<Revocations>>,
     frames: Mutex<VecDeque<Frame>>,
     notices: Mutex<Vec<Notice>>,
     news: Notify,
@@ -269,6 +292,12 @@ impl Link {
             of_name.max_by_key(|record| record.sequence).map(Known::new)
         };
         self.look("a record", || find(&self.heard.records.lock().unwrap_or_else(PoisonError::into_inner))).await
+    }
+
+    /// All lists of those that are shut out, in the order in which they came.
+    #[must_use]
+    pub fn lists(&self) -> Vec<Revocations> {
+        self.heard.lists.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The oldest frame that was not asked for yet and that fits.
@@ -337,7 +366,10 @@ async fn hear_control(mut receive: RecvStream, mut arrived: BytesMut, heard: Arc
     while let Some(message) = hear(&mut receive, &mut arrived).await {
         match message {
             ControlMessage::Record(record) => {
-                if let Ok(record) = AgentRecord::read(record.body()) {
+                if record.kind() == RecordKind::Revocations {
+                    let list = Revocations::read(record.body()).expect("a list");
+                    heard.lists.lock().unwrap_or_else(PoisonError::into_inner).push(list);
+                } else if let Ok(record) = AgentRecord::read(record.body()) {
                     heard.records.lock().unwrap_or_else(PoisonError::into_inner).push(record);
                 }
             }

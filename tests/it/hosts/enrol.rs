@@ -2,6 +2,7 @@
 
 mod doors;
 mod hostile;
+mod lists;
 mod membership;
 mod tickets;
 mod trust;
