@@ -5,6 +5,7 @@
 mod calls;
 mod files;
 mod guest;
+mod handed;
 mod holder;
 mod newcomer;
 mod orders;
@@ -151,6 +152,8 @@ pub(crate) struct View {
     /// Who is shut out, and the number of that list.
     pub(crate) revoked: BTreeSet<NodeId>,
     pub(crate) epoch: u64,
+    /// Why the ticket that the service manager hands over did not make it a member.
+    pub(crate) handed: Option<String>,
     /// Why the last renewal of its certificate came to nothing.
     pub(crate) renewal: Option<String>,
     /// Where others may dial this node.

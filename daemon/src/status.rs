@@ -177,8 +177,9 @@ fn warnings(shared: &Shared, summary: &Summary, apart: &BTreeMap<NodeId, u64>, n
         let renewal = shared.members.view().renewal.clone();
         member::out_of_time(validity, now.wall.0).or_else(|| certificate_warning(validity, renewal, now))
     });
+    let ticket = shared.members.view().handed.clone().map(|why| format!("a join ticket that was handed over: {why}"));
     let clocks = apart.iter().map(|(peer, theirs)| clock_warning(&summary.peers, *peer, *theirs, now));
-    certificate.into_iter().chain(clocks).collect()
+    certificate.into_iter().chain(ticket).chain(clocks).collect()
 }
 
 fn certificate_warning(validity: Validity, renewal: Option<String>, now: Now) -> Option<String> {

@@ -62,6 +62,8 @@ const KEY: &str = "key";
 /// What these keys are called where the service manager hands them over.
 const HANDED_NODE_KEY: &str = "aicp.node.key";
 const HANDED_CREDENTIAL_KEY: &str = "aicp.credential.key";
+/// And a ticket by which the node joins a mesh.
+const HANDED_TICKET: &str = "aicp.join-ticket";
 
 impl StateDir {
     /// Makes the identity of a node, and its empty journal, if they are not there. Says who the node is.
@@ -103,6 +105,11 @@ impl StateDir {
             }
         }
         Ok(state)
+    }
+
+    /// A ticket by which the node is to join a mesh, if one is handed over.
+    pub(crate) fn handed_ticket(&self) -> Option<PathBuf> {
+        self.handed(HANDED_TICKET)
     }
 
     fn handed(&self, name: &str) -> Option<PathBuf> {

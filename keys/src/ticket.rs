@@ -7,6 +7,9 @@
 
 use core::fmt;
 use core::str::FromStr;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bech32::primitives::checksum::Checksum;
@@ -62,7 +65,40 @@ pub enum TicketError {
     Form,
 }
 
+/// Why there is no ticket in a file.
+#[derive(Debug, thiserror::Error)]
+pub enum TicketFileError {
+    /// The operating system refused.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What it said.
+        source: std::io::Error,
+    },
+    /// What stands there is none.
+    #[error("{}: {source}", path.display())]
+    Ticket {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: TicketError,
+    },
+}
+
 impl Ticket {
+    /// Reads one that was put into a file.
+    pub fn load(path: &Path) -> Result<Self, TicketFileError> {
+        const MOST: usize = TICKET_TEXT_BYTES_MAX + 64;
+        let failed = |source| TicketFileError::Io { path: path.into(), source };
+        // As long as it gets, so that no shorter one is left in memory.
+        let mut text = Zeroizing::new(Vec::with_capacity(MOST));
+        let most = u64::try_from(MOST).unwrap_or(u64::MAX);
+        File::open(path).map_err(failed)?.take(most).read_to_end(&mut text).map_err(failed)?;
+        let ticket = core::str::from_utf8(&text).map_err(|_| TicketError::Form).and_then(str::parse);
+        ticket.map_err(|source| TicketFileError::Ticket { path: path.into(), source })
+    }
+
     /// Makes one that nobody has. Addresses beyond the bound are left out, and so are those that cannot be one.
     pub fn make(
         mesh: [u8; ID_BYTES],

@@ -570,6 +570,10 @@ pub const MEMBER_QUEUE: usize = 256;
 pub const MEMBER_ANSWER_WAIT: u64 = 10 * SECOND;
 /// How long a newcomer and the node that it asks may take for all they have to say.
 pub const JOIN_WAIT: u64 = 15 * SECOND;
+/// Before a node tries again to join by a ticket that the service manager hands over.
+pub const JOIN_PAUSE: u64 = 2 * SECOND;
+/// And later on: the pause doubles each time.
+pub const JOIN_PAUSE_MAX: u64 = 600 * SECOND;
 /// Before a node that leaves closes its links, the others hear of it for this long.
 pub const LEAVE_WAIT: u64 = SECOND / 2;
 /// A ticket that is over is remembered for this long, so that whoever comes with it hears why it is refused.

@@ -12,6 +12,7 @@ mod errors;
 mod forged;
 mod fsck;
 mod full;
+mod handed;
 mod hostile;
 mod journal;
 mod kill;

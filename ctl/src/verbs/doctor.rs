@@ -128,6 +128,7 @@ pub(super) async fn examine(common: &Common, asked: &StateOf, fix: bool) -> Vec<
     findings.extend(daemon::versions(&patient));
     findings.push(daemon::clock(&patient));
     findings.extend(daemon::certificate(&patient));
+    findings.extend(daemon::ticket(&patient));
     findings.push(daemon::files(&patient));
     findings.push(udp::buffers(&patient));
     findings.push(udp::local(&patient));

@@ -10,6 +10,7 @@
 //! mesh/seeds              whom to dial before anybody is known: NAME=NODE-ID@HOST:PORT, one a line
 //! mesh/place              where it listens and what it advertises, if that was said when it came up
 //! mesh/tickets/           open and burnt ones: see tickets.rs
+//! mesh/spent              the key of a ticket that the service manager hands over, of a mesh that the node has left
 //! ```
 
 use std::collections::BTreeSet;
@@ -40,6 +41,7 @@ const DOWN: &str = "down";
 const SEEDS: &str = "seeds";
 const PLACE: &str = "place";
 const TICKETS: &str = "tickets";
+const SPENT: &str = "spent";
 
 /// The folder, which need not be there.
 #[derive(Clone, Debug)]
@@ -200,6 +202,16 @@ impl MeshFiles {
             return self.write(DOWN, b"`aicpctl up` removes this file.\n");
         }
         self.remove(DOWN)
+    }
+
+    /// Whether the ticket with this key is not to be used any more.
+    pub(crate) fn is_spent(&self, guest: NodeId) -> Result<bool, StartError> {
+        let text = self.read(SPENT)?.unwrap_or_default();
+        Ok(String::from_utf8_lossy(&text).trim().parse() == Ok(guest))
+    }
+
+    pub(crate) fn save_spent(&self, guest: NodeId) -> Result<(), StartError> {
+        self.write(SPENT, format!("{guest}\n").as_bytes())
     }
 
     /// Forgets the membership. The certificate goes first: without it nothing else counts.

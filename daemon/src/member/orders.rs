@@ -186,11 +186,22 @@ impl MemberTask {
     }
 
     fn join(&mut self, asker: Asker, asked: &Join) -> Result<(), Unanswered> {
-        self.refuse_pins()?;
         let ticket: Ticket = asked.ticket.parse().map_err(|error: keys::ticket::TicketError| {
             let words = format!("{error}; fix: copy all of what aicpctl invite printed, or make a new one there");
             refused(ErrorCode::MALFORMED, words)
         })?;
+        self.may_join(&ticket)?;
+        let place = self.asked_place(&asked.listen, &asked.advertise)?;
+        let name = self.asked_name(&asked.name)?;
+        self.own.is_busy = true;
+        let shared = Arc::clone(&self.shared);
+        self.beside("join", async move { Errand::Join(asker, place, newcomer::join(shared, ticket, name).await) });
+        Ok(())
+    }
+
+    /// Whether this node can be a member by that ticket.
+    pub(super) fn may_join(&self, ticket: &Ticket) -> Result<(), Unanswered> {
+        self.refuse_pins()?;
         if let Some(inside) = &self.shared.members.inside {
             // Whoever was off for too long comes back with a new ticket.
             let is_over = inside.certificate().validity.not_after < self.now();
@@ -205,11 +216,6 @@ impl MemberTask {
             let words = "this is a ticket of this very node; fix: use it on the other host";
             return Err(refused(ErrorCode::MALFORMED, words));
         }
-        let place = self.asked_place(&asked.listen, &asked.advertise)?;
-        let name = self.asked_name(&asked.name)?;
-        self.own.is_busy = true;
-        let shared = Arc::clone(&self.shared);
-        self.beside("join", async move { Errand::Join(asker, place, newcomer::join(shared, ticket, name).await) });
         Ok(())
     }
 
@@ -219,17 +225,8 @@ impl MemberTask {
             Ok(joined) => joined,
             Err(NotJoined(why)) => return self.answer(asker, Err(refused(ErrorCode::UNAUTHENTICATED, why))),
         };
-        let new = NewMembership {
-            authority: &joined.authority,
-            key: None,
-            certificate: &joined.certificate,
-            revoked: joined.revoked.as_ref(),
-            seeds: joined.seeds.clone(),
-            place,
-            name: &joined.name,
-        };
-        if let Err(error) = self.files.save(&new) {
-            return self.answer(asker, Err(not_kept(&error)));
+        if let Err(refusal) = self.become_member(place, &joined) {
+            return self.answer(asker, Err(refusal));
         }
         let reply = JoinReply {
             schema: schema::JOIN.into(),
@@ -242,9 +239,24 @@ impl MemberTask {
             clock_apart_ms: millis(joined.apart),
             certificate_until_ms: millis(joined.validity.not_after),
         };
-        tracing::info!(mesh = %joined.authority.name(), name = %joined.name, "this node is a member");
         self.answer(asker, Ok(body(asker, &reply)));
         self.restart();
+    }
+
+    /// Keeps what was given. It counts from the restart on that has to follow.
+    pub(super) fn become_member(&self, place: &Place, joined: &Joined) -> Result<(), Unanswered> {
+        let new = NewMembership {
+            authority: &joined.authority,
+            key: None,
+            certificate: &joined.certificate,
+            revoked: joined.revoked.as_ref(),
+            seeds: joined.seeds.clone(),
+            place,
+            name: &joined.name,
+        };
+        self.files.save(&new).map_err(|error| not_kept(&error))?;
+        tracing::info!(mesh = %joined.authority.name(), name = %joined.name, "this node is a member");
+        Ok(())
     }
 
     /// The others hear of it first, as far as they can be reached.
@@ -260,7 +272,7 @@ impl MemberTask {
     }
 
     pub(super) fn left(&mut self, asker: Asker) {
-        match self.files.leave() {
+        match self.spend_handed().and_then(|()| self.files.leave()) {
             Ok(()) => {
                 self.answer(asker, Ok(done(asker)));
                 self.restart();
@@ -350,7 +362,7 @@ impl MemberTask {
     }
 
     /// What is changed counts from the next start on; nothing else is taken before.
-    const fn restart(&mut self) {
+    pub(super) const fn restart(&mut self) {
         self.own.is_busy = true;
         self.own.restarts = true;
     }
@@ -375,7 +387,7 @@ impl MemberTask {
     }
 
     /// Where this node will listen. A port that somebody else has is found now, and not after a restart.
-    fn asked_place(&self, listen: &str, advertise: &[String]) -> Result<Place, Unanswered> {
+    pub(super) fn asked_place(&self, listen: &str, advertise: &[String]) -> Result<Place, Unanswered> {
         let mut place = self.place.clone();
         if !listen.is_empty() {
             if self.given.listen.is_some() {
@@ -417,7 +429,11 @@ fn free_place(asked: Option<SocketAddr>, ours: Option<SocketAddr>) -> Result<Soc
         match UdpSocket::bind(address) {
             // A port that was left to the system is kept from here on.
             Ok(socket) => return Ok(socket.local_addr().unwrap_or(address)),
-            Err(error) => why = format!("UDP {address}: {error}; fix: --listen with another address or port"),
+            Err(error) => {
+                why = format!(
+                    "UDP {address}: {error}; fix: another address or port, by --listen or mesh.listen of the configuration"
+                )
+            }
         }
     }
     Err(refused(ErrorCode::POLICY, why))

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use config::{Config, Mesh};
+use keys::ticket::{Ticket, TicketFileError};
 use keys::{Attested, AuthorityTrust, NodeKey};
 use mesh::{HostedAgent, Options, PinnedPeer};
 use proto::{Name, NodeId, Verified};
@@ -31,6 +32,7 @@ pub(crate) struct Membership {
     place: Place,
     view: View,
     tickets: Tickets,
+    handed: Option<Result<Ticket, TicketFileError>>,
 }
 
 impl Membership {
@@ -65,7 +67,8 @@ impl Membership {
             epoch: list.map_or(0, |list| list.epoch),
             ..View::default()
         };
-        Ok(Self { name, place: files.place()?, files, kept, inside, view, tickets })
+        let handed = state.handed_ticket().map(|path| Ticket::load(&path));
+        Ok(Self { name, place: files.place()?, files, kept, inside, view, tickets, handed })
     }
 
     pub(crate) const fn inside(&self) -> Option<&Arc<Inside>> {
@@ -165,6 +168,7 @@ impl Membership {
             place: self.place,
             key: key.map(Arc::new),
             tickets: self.tickets,
+            handed: self.handed,
             revoked: revoked.map(|list| Revoked { list: list.record, carried: list.carried }),
             own: Own::default(),
         }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use keys::share::ShareKey;
+use keys::ticket::{Ticket, TicketFileError};
 use keys::{AuthorityKey, AuthorityTrust};
 use mesh::{ClientId, Input, LinkId, Summary, Unanswered};
 use proto::control::ControlBody;
@@ -17,6 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::calls::{Calls, link_to_holder};
 use super::files::MeshFiles;
+use super::handed::Handed;
 use super::newcomer::{Joined, NotJoined};
 use super::place::Place;
 use super::tickets::Tickets;
@@ -46,6 +48,8 @@ pub(crate) struct MemberTask {
     pub(crate) place: Place,
     pub(crate) key: Option<Arc<AuthorityKey>>,
     pub(crate) tickets: Tickets,
+    /// What the service manager hands over to join by.
+    pub(crate) handed: Option<Result<Ticket, TicketFileError>>,
     pub(crate) revoked: Option<Revoked>,
     pub(crate) own: Own,
 }
@@ -84,6 +88,10 @@ pub(crate) struct Asker {
 pub(crate) enum Errand {
     /// This node asked to join.
     Join(Asker, Place, Result<Box<Joined>, NotJoined>),
+    /// The same, by the ticket that the service manager hands over.
+    JoinByHanded(Handed, Result<Box<Joined>, NotJoined>),
+    /// It is time to try that again.
+    TryHanded(Handed),
     /// It asked for a new certificate.
     Renew(Result<Bytes, String>),
     /// The others have heard that it leaves.
@@ -96,6 +104,7 @@ impl MemberTask {
     /// Runs until the daemon ends.
     pub(crate) async fn run(mut self) {
         self.refresh_trust();
+        self.take_handed();
         while let Some(said) = self.queue.recv().await {
             match said {
                 ToMembers::Order { client, is_admin, content } => {
@@ -124,6 +133,8 @@ impl MemberTask {
     async fn ended(&mut self, errand: Errand) {
         match errand {
             Errand::Join(asker, place, joined) => self.joined(asker, &place, joined),
+            Errand::JoinByHanded(handed, joined) => self.joined_by_handed(handed, joined),
+            Errand::TryHanded(handed) => self.join_by_handed(handed),
             Errand::Renew(renewed) => self.renewed(renewed).await,
             Errand::Leave(asker) => self.left(asker),
             Errand::Order(asker, done) => self.answer(asker, done),

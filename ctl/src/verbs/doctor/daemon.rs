@@ -73,6 +73,14 @@ pub(super) fn clock(patient: &Patient<'_>) -> Finding {
     }
 }
 
+/// A ticket that the service manager hands over, and that came to nothing.
+pub(super) fn ticket(patient: &Patient<'_>) -> Option<Finding> {
+    let told = patient.status.as_ref().ok()?.warnings.iter().find(|told| told.starts_with("a join ticket"))?;
+    let (what, fix) =
+        told.split_once("; fix: ").unwrap_or((told, "aicpctl invite on a member, aicpctl join TICKET here"));
+    Some(Finding::new("join ticket", State::Warn, what).fix(fix))
+}
+
 /// A certificate renews itself; one that does not, ends.
 pub(super) fn certificate(patient: &Patient<'_>) -> Option<Finding> {
     const CHECK: &str = "certificate";

@@ -67,7 +67,7 @@ pub(crate) fn of(status: &NodeStatus) -> Vec<Warning> {
             "if it is right now: aicpctl clock trust",
         ));
     }
-    found.extend(status.warnings.iter().map(|told| Warning { fix: remedy(told), ..Warning::new(escape(told), "") }));
+    found.extend(status.warnings.iter().map(String::as_str).map(told_by_itself));
     found.extend(status.peers.iter().filter(|peer| peer.state != "up").map(down));
     if status.dead_messages > 0 {
         let count = usize::try_from(status.dead_messages).unwrap_or(usize::MAX);
@@ -78,7 +78,15 @@ pub(crate) fn of(status: &NodeStatus) -> Vec<Warning> {
     found
 }
 
-/// What to do about something that the daemon warns of in its own words.
+/// What the daemon warns of in its own words. Some of them say what to do.
+fn told_by_itself(told: &str) -> Warning {
+    match told.split_once("; fix: ") {
+        Some((what, fix)) => Warning::new(escape(what), escape(fix)),
+        None => Warning { fix: remedy(told), ..Warning::new(escape(told), "") },
+    }
+}
+
+/// What to do about it where they do not.
 fn remedy(told: &str) -> Option<String> {
     let fix = match told {
         told if told.starts_with("the clock") => "timedatectl set-ntp true, on whichever host is wrong",
