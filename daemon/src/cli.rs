@@ -32,6 +32,8 @@ pub enum Command {
     CheckConfig(RunFlags),
     /// Print the commented sample of the configuration.
     DefaultConfig,
+    /// Write the manual pages, one for each verb.
+    Man(ManFlags),
     /// Print the version.
     Version,
 }
@@ -99,6 +101,13 @@ pub struct FsckFlags {
     /// As one JSON object.
     #[arg(long)]
     pub json: bool,
+}
+
+/// What `man` is told.
+#[derive(Args, Debug, Default)]
+pub struct ManFlags {
+    /// Where to. It is made if it is not there.
+    pub folder: PathBuf,
 }
 
 impl StateFlags {

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use daemon::cli::{Arguments, Command};
 use daemon::fsck::FsckError;
 use daemon::systemd::{self, Manager};
@@ -65,6 +65,10 @@ fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         Command::CheckConfig(flags) => {
             let config = config::load(&flags.flags())?;
             say(&daemon::cli::describe(&config))?;
+        }
+        Command::Man(flags) => {
+            std::fs::create_dir_all(&flags.folder)?;
+            clap_mangen::generate_to(Arguments::command(), &flags.folder)?;
         }
         Command::DefaultConfig => say(config::SAMPLE)?,
         Command::Version => say(concat!("aicpd ", env!("CARGO_PKG_VERSION"), "\n"))?,

@@ -42,6 +42,7 @@ pub(crate) async fn run(common: &Common, asked: Join, out: Out) -> Result<(), Fa
         ));
     }
     start::settled(common, "the node is up", |status| status.is_up && status.mesh_id == reply.mesh_id).await?;
+    start::remind_of_boot(common, out).await;
     first_message(common, &reply, begun, out).await
 }
 

@@ -68,6 +68,17 @@ fn has_unit() -> bool {
     rustix::process::geteuid().is_root() && runs && is_there(UNIT)
 }
 
+/// Where the unit starts with the first agent alone, says how other nodes find it there before.
+pub(super) async fn remind_of_boot(common: &Common, out: Out) {
+    if common.socket.is_some() || !has_unit() {
+        return;
+    }
+    let asked = Command::new("systemctl").args(["is-enabled", "--quiet", UNIT]).stdin(Stdio::null()).status().await;
+    if asked.is_ok_and(|status| !status.success()) {
+        out.talk("once this host was down, the daemon starts with the first agent; to have it there at once: systemctl enable aicpd");
+    }
+}
+
 async fn by_the_unit(common: &Common, out: Out) -> Result<Node, Failure> {
     out.talk(format_args!("no daemon answers: systemctl start {SOCKET_UNIT} {UNIT}"));
     let is_socket = UNITS.iter().any(|folder| Path::new(folder).join(SOCKET_UNIT).exists());
@@ -92,7 +103,14 @@ async fn by_hand(common: &Common, state: &StateOf, out: Out) -> Result<Node, Fai
     DirBuilder::new().recursive(true).mode(0o700).create(&config.state_dir)?;
     let path = config.state_dir.join("aicpd.log");
     let log = OpenOptions::new().create(true).append(true).mode(0o600).open(&path)?;
-    out.talk(format_args!("no daemon answers: starting aicpd {DIM}(log {}){DIM:#}", path.display()));
+    out.talk(format_args!(
+        "no daemon answers: starting aicpd {DIM}(state and log in {}){DIM:#}",
+        config.state_dir.display()
+    ));
+    out.talk(format_args!(
+        "it runs until this host goes down, and aicpctl up starts it again{}",
+        once_installed(state)
+    ));
     let mut daemon = spawn(&flags, log)?;
     let until = Instant::now() + PATIENCE;
     loop {
@@ -120,6 +138,12 @@ async fn by_hand(common: &Common, state: &StateOf, out: Out) -> Result<Node, Fai
         }
         sleep(LOOK).await;
     }
+}
+
+/// Whose state it is once there is a service.
+fn once_installed(state: &StateOf) -> &'static str {
+    let is_usual = rustix::process::geteuid().is_root() && state.state_dir.is_none();
+    if is_usual { "; a service, once it is installed, goes on with this state" } else { "" }
 }
 
 /// The daemon beside this program, else the one that is found by its name. It outlives this process.

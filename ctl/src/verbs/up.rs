@@ -31,6 +31,7 @@ pub(crate) async fn run(common: &Common, asked: Up, out: Out) -> Result<(), Fail
         out.line(format_args!("{GREEN}✓{GREEN:#} listening on {}/udp", escape(listen)));
     }
     out.line(format_args!("{GREEN}✓{GREEN:#} built-in agent echo@{name}"));
+    start::remind_of_boot(common, out).await;
     if asked.invite {
         return print_ticket(&node(common).await?, asked.expires, out).await;
     }
