@@ -3,6 +3,7 @@
 mod doctor;
 mod json;
 mod report;
+mod root;
 mod shell;
 mod status;
 
