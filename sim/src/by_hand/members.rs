@@ -90,7 +90,13 @@ pub(super) fn ended_agent(world: &mut World) {
     world.run_for(RECORD_LIFE - hours(2));
     let year = i64::try_from(365 * hours(24)).unwrap_or(0);
     world.jump_clock(1, year);
-    world.run_for(minutes(5));
+    world.run_for(minutes(1));
+    // Whose new record comes meanwhile, and has ended by that clock.
+    world.crash(0, Crash::Kill);
+    world.restart(0);
+    world.run_for(minutes(4));
+    let still = world.knows(1, world.agent_id(0)) && world.knows(1, agent);
+    world.must(still, "nothing was to end by a clock that has just jumped");
     world.jump_clock(1, -year);
     world.run_for(minutes(20));
     let still = world.knows(0, agent) && world.knows(1, agent);
