@@ -9,6 +9,7 @@ use proto::member::Validity;
 use proto::record::{Known, NodeRecord, RecordKind, Revocations};
 use proto::{Content, NodeId, Verified};
 
+use crate::account::Key;
 use crate::fault::Promise;
 use crate::forge;
 use crate::host::{Host, LinkEnd, Member};
@@ -171,6 +172,16 @@ impl World {
         let out: Vec<usize> = self.model.out_nodes.iter().copied().collect();
         if out.iter().any(|out| self.has_peer(node, *out) || self.knows_agents_of(node, *out)) {
             self.fault(Promise::OutIsOut, node, "it still knows a node that is out");
+        }
+        let Some(account) = self.model.accounts.get(node).filter(|account| !account.is_forgiven) else { return };
+        let is_out = |key: &&Key| self.model.homes.get(&key.pair.destination).is_some_and(|home| out.contains(home));
+        let owned = account.synced.owned.keys().find(is_out).copied();
+        let awaited = account.synced.stubs.keys().find(is_out).copied();
+        for (what, key) in [("owned", owned), ("awaited", awaited)] {
+            if key.is_some() {
+                let what = format!("something for a node that is out is still {what}");
+                self.model.fault(Promise::OutIsOut, Some(node), key, what);
+            }
         }
     }
 
