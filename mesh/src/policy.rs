@@ -372,6 +372,32 @@ mod tests {
     }
 
     #[test]
+    fn all_that_a_rule_names_must_fit_and_what_a_message_does_not_say_fits_no_name() {
+        let near = Question { capability: Some("draft"), ..question("writer", "planner", "x") };
+        let id = format!("{}", NodeId::new(AgentId::new([2; 32])));
+        let on = |node: &str| Allow { node: Some(Where::new(node)), ..rule("on", "writer", None, None) };
+        let can = |capability: &str| Allow { capability: Some(Pattern::new(capability)), ..on("alpha") };
+        let other = format!("{}", NodeId::new(AgentId::new([3; 32])));
+        for (rule, is_allowed) in [
+            (on("alpha"), true),
+            (on("al*"), true),
+            (on(&id), true),
+            (on("beta"), false),
+            (on(&other), false),
+            (can("draft"), true),
+            (can("d*"), true),
+            (can("publish"), false),
+            (Allow { node: Some(Where::new("beta")), ..can("draft") }, false),
+        ] {
+            let policy = Policy::new([rule].into());
+            assert_eq!(matches!(policy.judge(&near), Verdict::Allowed(_)), is_allowed, "{policy:?}");
+        }
+        let policy = Policy::new([can("draft")].into());
+        let silent = Question { capability: None, ..near };
+        assert!(matches!(policy.judge(&silent), Verdict::Refused(_)), "it asks for no capability");
+    }
+
+    #[test]
     fn a_refusal_names_the_nearest_rule_and_a_command_that_a_shell_takes_as_it_stands() {
         let policy = Policy::new(
             [rule("far", "writer", Some("a@b"), Some("c")), rule("near", "writer", Some("planner"), Some("draft.*"))]
