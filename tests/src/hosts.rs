@@ -80,12 +80,9 @@ impl Host {
     pub fn make(parent: &Path, name: &str) -> Self {
         let folder = parent.join(name);
         fs::create_dir_all(&folder).expect("a folder");
-        let made = Command::new(binary("aicpd"))
-            .args(["init", "--name", name, "--state-dir"])
-            .arg(folder.join("state"))
-            .env_clear()
-            .output()
-            .expect("aicpd runs");
+        let mut init = bare(Command::new(binary("aicpd")));
+        init.args(["init", "--name", name, "--state-dir"]).arg(folder.join("state"));
+        let made = init.output().expect("aicpd runs");
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
         let id = String::from_utf8(made.stdout).expect("text").trim().to_owned();
         let (address, port) = (Ipv4Addr::LOCALHOST.into(), free_port());
@@ -220,11 +217,7 @@ impl Host {
         let program = binary("aicpd");
         let command = match &self.end {
             Some(end) => end.command(&program),
-            None => {
-                let mut command = Command::new(&program);
-                command.env_clear();
-                command
-            }
+            None => bare(Command::new(&program)),
         };
         self.launch(command);
     }
@@ -246,8 +239,8 @@ impl Host {
     /// If it does not open.
     pub fn start_under(&mut self, program: &[&str]) {
         let [first, words @ ..] = program else { return self.start() };
-        let mut command = Command::new(first);
-        command.args(words).arg(binary("aicpd")).env_clear();
+        let mut command = bare(Command::new(first));
+        command.args(words).arg(binary("aicpd"));
         self.launch(command);
     }
 
@@ -256,10 +249,10 @@ impl Host {
     /// # Panics
     /// If it does not start.
     pub fn start_on(&mut self, listener: &UnixListener) {
-        let mut shell = Command::new("/bin/sh");
+        let mut shell = bare(Command::new("/bin/sh"));
         // The socket comes as standard input, and the shell's process is the daemon's.
         let pass = "exec 3<&0 </dev/null; LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=agent exec \"$0\" \"$@\"";
-        shell.arg("-c").arg(pass).arg(binary("aicpd")).env_clear();
+        shell.arg("-c").arg(pass).arg(binary("aicpd"));
         let copy = listener.try_clone().expect("a descriptor");
         self.launch_with(shell, Stdio::from(OwnedFd::from(copy)));
     }
@@ -340,14 +333,9 @@ impl Host {
     /// If it does not run at all.
     #[must_use]
     pub fn ctl(&self, arguments: &[&str]) -> std::process::Output {
-        Command::new(binary("aicpctl"))
-            .arg("--socket")
-            .arg(self.socket())
-            .args(arguments)
-            .env_clear()
-            .env("NO_COLOR", "1")
-            .output()
-            .expect("aicpctl runs")
+        let mut command = bare(Command::new(binary("aicpctl")));
+        command.arg("--socket").arg(self.socket()).args(arguments).env("NO_COLOR", "1");
+        command.output().expect("aicpctl runs")
     }
 
     /// Runs `aicpd` over its state folder, beside the daemon or without it.
@@ -356,8 +344,8 @@ impl Host {
     /// If it does not run at all.
     #[must_use]
     pub fn aicpd(&self, arguments: &[&str]) -> std::process::Output {
-        let mut command = Command::new(binary("aicpd"));
-        command.args(arguments).arg("--state-dir").arg(self.state()).env_clear().output().expect("aicpd runs")
+        let mut command = bare(Command::new(binary("aicpd")));
+        command.args(arguments).arg("--state-dir").arg(self.state()).output().expect("aicpd runs")
     }
 
     /// `aicpd fsck --json`: its exit code and what it says.
@@ -407,6 +395,16 @@ impl Host {
 impl Drop for Host {
     fn drop(&mut self) {
         if let Some(mut child) = self.child.take() {
+            if coverage().is_some() {
+                // Who is killed does not say which lines it reached.
+                signal(&child, "TERM");
+                for _ in 0..100 {
+                    if !matches!(child.try_wait(), Ok(None)) {
+                        break;
+                    }
+                    std::thread::sleep(Duration::from_millis(50));
+                }
+            }
             let _ended = child.kill();
             let _gone = child.wait();
         }
@@ -448,6 +446,20 @@ pub fn signal(child: &Child, name: &str) {
 pub fn signal_process(process: u32, name: &str) {
     let sent = Command::new("kill").arg(format!("-{name}")).arg(process.to_string()).status();
     assert!(sent.expect("kill runs").success());
+}
+
+/// Nothing of our environment reaches what is tested, but where it is to say which of its lines were reached.
+fn bare(mut command: Command) -> Command {
+    command.env_clear().envs(coverage().map(|file| (COVERAGE, file)));
+    command
+}
+
+/// Set where lines are counted.
+const COVERAGE: &str = "LLVM_PROFILE_FILE";
+
+#[expect(clippy::disallowed_methods, reason = "whoever counts lines says so by the environment")]
+fn coverage() -> Option<std::ffi::OsString> {
+    std::env::var_os(COVERAGE)
 }
 
 /// A number from the environment, for whoever asks for more than is done by default.
