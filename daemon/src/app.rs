@@ -10,11 +10,11 @@ use std::time::Duration;
 use config::Config;
 use mesh::{HostedAgent, Input, Node, Share};
 use proto::{Name, NodeId, limits};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, JoinHandle};
 
 use crate::agent::Door;
-use crate::clock::Clock;
+use crate::clock::{Clock, duration};
 use crate::member::{self, Membership, ToMembers};
 use crate::node_task::{NodeTask, PATIENCE, Work};
 use crate::peer::{Opening, PeerDoor};
@@ -124,13 +124,16 @@ impl App {
         let node = tokio::spawn(task.run());
         let is_watched = house.inside().is_some() && listens_on.is_some_and(|listens| listens.ip().is_unspecified());
         shared.tasks.spawn("membership", house.task(&shared, orders, peers.clone(), &config.mesh).run());
+        // The first agent that ever comes may ask it at once.
+        let (attached, echo) = oneshot::channel();
+        shared.tasks.spawn("echo", echo::run(Arc::clone(&shared), attached));
+        drop(tokio::time::timeout(duration(limits::ECHO_WAIT), echo).await);
         agents.listen(&shared);
         if let Some(peers) = &peers {
             peers.listen(&shared);
         }
         let watching = || shared.tasks.spawn("addresses", member::watch_addresses(Arc::clone(&shared)));
         let addresses = is_watched.then(watching);
-        shared.tasks.spawn("echo", echo::run(Arc::clone(&shared)));
         let listen = listens_on.map_or("nothing".into(), |address| address.to_string());
         let (id, socket) = (shared.node, agents.path().display().to_string());
         tracing::info!(node = %id, name = %shared.name, socket, listen, "aicpd is running");

@@ -12,7 +12,7 @@ use proto::{
     AgentId, Boundary, Content, ContentType, Draft, FlowKind, Header, MessageId, MessageType, Receipt, Refusal,
     Sequence, Shape, limits,
 };
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::agent::Written;
 use crate::load::load;
@@ -25,15 +25,15 @@ const BATCH: usize = 64;
 /// Its one submission that is awaited.
 const ATTACH_ID: MessageId = MessageId::new(1);
 
-/// Attaches, and answers until it is told goodbye.
-pub(crate) async fn run(shared: Arc<Shared>) {
+/// Attaches, and answers until it is told goodbye. `attached` is dropped once it is there, or cannot be.
+pub(crate) async fn run(shared: Arc<Shared>, attached: oneshot::Sender<()>) {
     let client = shared.new_client();
     let (frames, mut queue) = mpsc::channel(limits::SESSION_QUEUE);
     let cut = Arc::new(Notify::new());
     shared.sessions.insert(client, SessionHandle { frames, cut: Arc::clone(&cut), waiting: Waiting::new() });
     let uid = rustix::process::geteuid().as_raw();
     shared.tell(Input::ClientCame { client, uid, is_admin: false }).await;
-    let mut echo = Echo { shared: Arc::clone(&shared), client, us: None };
+    let mut echo = Echo { shared: Arc::clone(&shared), client, us: None, attached: Some(attached) };
     echo.attach().await;
     let mut batch = Vec::with_capacity(BATCH);
     loop {
@@ -54,6 +54,8 @@ struct Echo {
     client: ClientId,
     /// Who it is, once it is attached.
     us: Option<AgentId>,
+    /// Dropped then, or when it is refused.
+    attached: Option<oneshot::Sender<()>>,
 }
 
 impl Echo {
@@ -98,6 +100,7 @@ impl Echo {
             (Shape::Once, MessageType::Response) if outgoing.draft.id == ATTACH_ID && self.us.is_none() => {
                 let reply = AttachReply::read(outgoing.draft.content_type, &parts.body);
                 self.us = reply.and_then(|reply| reply.agent_id.parse().ok());
+                self.attached = None;
             }
             (Shape::Once, MessageType::Request) if outgoing.notes.source_name.is_some() => {
                 self.respond(outgoing, parts, Shape::Once).await;
@@ -110,6 +113,7 @@ impl Echo {
                 let why = proto::control::ErrorBody::read(outgoing.draft.content_type, &parts.body);
                 let why = why.map_or_else(|_| String::new(), |body| body.message.escape_default().to_string());
                 tracing::warn!(why, "the built-in agent echo is not attached");
+                self.attached = None;
             }
             (
                 Shape::Once

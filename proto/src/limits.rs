@@ -582,6 +582,8 @@ pub const TICKET_KEPT: u64 = 24 * HOUR;
 pub const ADDRESSES_LOOK: u64 = 60 * SECOND;
 /// From this long before its certificate ends on, a node that could not renew it says so.
 pub const CERTIFICATE_WARN: u64 = 7 * 24 * HOUR;
+/// A start waits this long for the built-in agent, whose key may have to be made and synced.
+pub const ECHO_WAIT: u64 = 5 * SECOND;
 /// What a clean stop may take before it becomes an unclean one.
 pub const STOP_WAIT: u64 = 5 * SECOND;
 

@@ -238,6 +238,26 @@ fn the_first_agent_starts_the_daemon_through_a_socket_that_was_opened_for_it_and
     assert!(host.socket().exists(), "it is not the daemon's to remove");
 }
 
+#[test]
+fn whoever_waits_for_the_first_start_of_a_node_finds_its_built_in_agent() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for node in 0..env_number("AICP_FIRSTS", 10) {
+        let mut host = Host::make(folder.path(), &format!("alpha-{node}"));
+        host.configure(&[]);
+        let listener = UnixListener::bind(host.socket()).expect("a socket");
+        std::thread::scope(|scope| {
+            let socket = host.socket();
+            let asking = scope.spawn(move || {
+                let mut ctl = Command::new(binary("aicpctl"));
+                ctl.arg("--socket").arg(socket).args(["ask", "echo", "hello"]).env_clear().output().expect("it runs")
+            });
+            host.start_on(&listener);
+            let answer = asking.join().expect("it asks");
+            assert!(answer.status.success(), "{}", String::from_utf8_lossy(&answer.stderr));
+        });
+    }
+}
+
 /// Killed when dropped.
 struct Ended(std::process::Child);
 
