@@ -221,8 +221,11 @@ impl NodeTask {
             Effect::ForgetNode(node) => self.shared.peers.forget(node),
             Effect::Renew => self.shared.members.tell_now(ToMembers::Renew),
             Effect::KeepRevoked(list) => {
-                let carried = list.get().carried.clone();
-                self.shared.members.tell_now(ToMembers::Revoked(carried));
+                // However much else waits there: who is out must be kept.
+                let (shared, carried) = (Arc::clone(&self.shared), list.get().carried.clone());
+                self.shared.tasks.spawn("a list of who is out", async move {
+                    shared.members.tell(ToMembers::Revoked(carried)).await;
+                });
             }
             Effect::Report(event) => self.report(&event),
             Effect::Stopped => self.work.has_stopped = true,

@@ -15,6 +15,9 @@ use crate::render::{BOLD, DIM, GREEN, Out, YELLOW, escape, long, short};
 /// How long the first message may take: the restart in place, the link, and the records of the agents.
 const PATIENCE: Duration = Duration::from_secs(30);
 const LOOK: Duration = Duration::from_millis(20);
+/// How long one question is waited for, at first and at most: it may have gone over a link that another one replaces.
+const FIRST: Duration = Duration::from_secs(1);
+const LONGEST: Duration = Duration::from_secs(8);
 /// From here on a clock that is apart is worth a word.
 const APART_MS: u64 = 5_000;
 
@@ -50,9 +53,11 @@ async fn first_message(common: &Common, reply: &JoinReply, begun: Instant, out: 
     let me: Agent = agent(common).await?;
     let whom = format!("echo@{}", reply.inviter_name);
     let until = Instant::now() + PATIENCE;
+    let mut patience = FIRST;
     let why = loop {
         let asked = Instant::now();
-        let answer = me.ask(whom.as_str(), "first message", "hello").timeout(Duration::from_secs(5)).await;
+        let answer = me.ask(whom.as_str(), "first message", "hello").timeout(patience).await;
+        patience = (2 * patience).min(LONGEST);
         match answer {
             Ok(_) => {
                 out.line(format_args!(
