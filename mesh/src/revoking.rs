@@ -12,7 +12,7 @@ use proto::{ContentType, ErrorCode, MessageId, NodeId, Verified};
 use crate::dead::{Corpse, Home};
 use crate::effect::{Control, Effect};
 use crate::input::LinkId;
-use crate::mailbox::ItemPlace;
+use crate::mailbox::{Item, ItemPlace};
 use crate::node::Node;
 use crate::pair::Pair;
 use crate::rules::Rule;
@@ -95,10 +95,12 @@ impl Node {
         }
     }
 
+    /// An outcome that its agent may have seen stays: another one would be a second end of the same message.
     fn withhold_all_from(&mut self, node: NodeId, step: &mut Step<'_>) {
+        let is_told = |item: &Item| !item.is_message() && (item.tries > 0 || item.may_be_seen);
         let mut places = Vec::new();
         for (agent, mailbox) in &self.mailboxes.boxes {
-            let theirs = mailbox.items.iter().filter(|(_, item)| item.received.source_node == node);
+            let theirs = mailbox.items.iter().filter(|(_, item)| item.received.source_node == node && !is_told(item));
             places.extend(theirs.map(|(order, _)| ItemPlace { agent: *agent, order: *order }));
         }
         for place in places {

@@ -6,8 +6,9 @@ use std::collections::BTreeSet;
 use mesh::{Control, Input};
 use proto::control::Select;
 use proto::member::Validity;
+use proto::metadata::Key as Field;
 use proto::record::{Known, NodeRecord, RecordKind, Revocations};
-use proto::{Content, NodeId, Verified};
+use proto::{Content, MessageType, NodeId, Verified};
 
 use crate::account::Key;
 use crate::fault::Promise;
@@ -109,9 +110,11 @@ impl World {
         }
     }
 
-    /// Nothing of an agent whose node is out is delivered.
+    /// Nothing of an agent whose node is out is delivered, but an outcome once more that may have been told before.
     pub(crate) fn judge_delivery(&mut self, node: usize, content: &Content, is_delivery: bool) {
-        let home = self.home(content.header.source()).filter(|home| is_delivery && *home != node);
+        let is_message = matches!(content.header.message_type(), MessageType::Request | MessageType::Broadcast);
+        let is_repeat = !is_message && content.metadata.has(Field::Marked);
+        let home = self.home(content.header.source()).filter(|home| is_delivery && !is_repeat && *home != node);
         let Some(id) = home.and_then(|home| self.hosts.get(home)).map(|host| host.id) else { return };
         if self.out_for(node).contains(&id) {
             self.fault(Promise::OutIsOut, node, "it delivers what an agent said whose node is out");
