@@ -43,6 +43,17 @@ async def until(what: str, holds: Callable[[], Awaitable[bool] | bool], most: fl
         await asyncio.sleep(0.05)
 
 
+async def printed(child: asyncio.subprocess.Process, words: tuple[str, ...], patience: float) -> str:
+    """What a command printed. It must end in time, and succeed."""
+    try:
+        out, _ = await asyncio.wait_for(child.communicate(), patience)
+    finally:
+        if child.returncode is None:
+            child.kill()
+    assert child.returncode == 0, f"{words}: {child.returncode}: {out.decode()}"
+    return out.decode()
+
+
 class Host:
     """One daemon and its folder."""
 
@@ -112,14 +123,7 @@ class Host:
 
     async def run(self, *words: str) -> str:
         """What a command printed. It must succeed."""
-        child = await self.begin(*words)
-        try:
-            out, _ = await asyncio.wait_for(child.communicate(), PATIENCE)
-        finally:
-            if child.returncode is None:
-                child.kill()
-        assert child.returncode == 0, f"{words}: {child.returncode}: {out.decode()}"
-        return out.decode()
+        return await printed(await self.begin(*words), words, PATIENCE)
 
     async def begin(self, *words: str) -> asyncio.subprocess.Process:
         """A command that goes on."""

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 import aicp
-from hosts import environment, program, until
+from hosts import environment, printed, program, until
 from worlds import in_a_loop, needs_daemon
 
 pytestmark = needs_daemon
@@ -70,14 +70,7 @@ class User:
 
     async def run(self, *words: str) -> str:
         """What it printed. It must succeed."""
-        child = await self.begin(*words)
-        try:
-            out, _ = await asyncio.wait_for(child.communicate(), PATIENCE)
-        finally:
-            if child.returncode is None:
-                child.kill()
-        assert child.returncode == 0, f"{words}: {child.returncode}: {out.decode()}"
-        return out.decode()
+        return await printed(await self.begin(*words), words, PATIENCE)
 
     async def ctl(self, *words: str) -> str:
         """What `aicpctl` printed."""

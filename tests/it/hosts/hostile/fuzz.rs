@@ -14,8 +14,8 @@ use referee::hostile::{Noise, RawDoor, frame};
 use referee::root;
 
 use super::mallory::{Mallory, Target, ping, sealed};
-use super::watch::{Meanwhile, Watch, fare};
-use super::{MIB, alone, attached, runtime, say, with_mallory};
+use super::watch::{Meanwhile, Watch};
+use super::{alone, attached, outlived, runtime, say, with_mallory};
 
 /// Steps of one conversation.
 const STEPS_MAX: u64 = 60;
@@ -256,13 +256,7 @@ fn conversations_of_agents_that_are_nearly_right_harm_nobody() {
     let until = Instant::now() + seconds();
     let (path, seed) = (host.socket(), seed());
     let harmful = Meanwhile::once(move || agents(&path, echo, seed, until));
-    while !harmful.is_over() {
-        fare(&asker, "echo@alpha", Duration::from_millis(50));
-    }
-    let (sent, peak) = (harmful.end(), watch.peak());
-    say(&format!("{sent} frames nearly right at the agents' door, at most {} KiB more", peak >> 10));
-    watch.assert_unharmed();
-    assert!(peak <= 64 * MIB, "{} MiB more", peak / MIB);
+    outlived(&asker, &watch, harmful, "frames nearly right at the agents' door");
 }
 
 /// Link after link until the time is over.
@@ -335,11 +329,5 @@ fn conversations_of_a_peer_that_are_nearly_right_harm_nobody() {
     let seed = seed();
     let inside = runtime.handle().clone();
     let harmful = Meanwhile::once(move || inside.block_on(peer(&mallory, target, seed, until)));
-    while !harmful.is_over() {
-        fare(&asker, "echo@alpha", Duration::from_millis(50));
-    }
-    let (sent, peak) = (harmful.end(), watch.peak());
-    say(&format!("{sent} frames and records nearly right at the peers' door, at most {} KiB more", peak >> 10));
-    watch.assert_unharmed();
-    assert!(peak <= 64 * MIB, "{} MiB more", peak / MIB);
+    outlived(&asker, &watch, harmful, "frames and records nearly right at the peers' door");
 }
