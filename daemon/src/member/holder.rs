@@ -148,6 +148,7 @@ impl MemberTask {
     /// The core says that it is time.
     pub(super) fn renew(&mut self) {
         let Some(inside) = self.shared.members.inside.clone() else { return };
+        self.own.holder_came = false;
         if self.key.is_some() {
             let made = self.certify(&inside, self.shared.node_key.public(), &self.shared.name);
             return self.beside("renewal", async move { Errand::Renew(made) });
@@ -187,6 +188,10 @@ impl MemberTask {
             Err(why) => {
                 tracing::warn!(why, "the certificate of this node was not renewed");
                 self.shared.members.change_view(|view| view.renewal = Some(why));
+                // It was asked over a link that another one has replaced since.
+                if self.own.holder_came {
+                    self.renew();
+                }
             }
         }
     }

@@ -63,6 +63,8 @@ pub(crate) struct Own {
     pub(super) shares: BTreeMap<LinkId, ShareKey>,
     /// Which holder of the authority's key was asked last.
     pub(super) asked: Option<NodeId>,
+    /// One said that it holds it since a renewal was asked for last.
+    pub(super) holder_came: bool,
     /// A join or a leave is under way, or a restart.
     pub(super) is_busy: bool,
     /// What was changed counts from the next start on.
@@ -232,6 +234,7 @@ impl MemberTask {
         let answer = match said {
             MemberSaid::Holder => {
                 self.shared.members.change_view(|view| view.holders.extend([member.id()]));
+                self.own.holder_came = true;
                 self.renew_now();
                 return;
             }
