@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use referee::clock;
 use referee::hosts::{Host, until};
 use referee::members::{all_are_linked, echo_answers, mesh, said, ticket};
 use referee::moved::MovedClock;
@@ -87,6 +88,8 @@ fn a_ticket_that_is_of_no_use_is_named_with_what_to_do_and_the_agents_of_the_hos
     let invited = said(&alpha.ctl(&["invite", "--expires", "1s", "--json"]));
     let invited: Value = serde_json::from_str(&invited).expect("JSON");
     let expired = invited["ticket"].as_str().expect("a ticket").to_owned();
+    let then = invited["expires_ms"].as_i64().expect("a time") / 1000;
+    until("it has expired", SOON, || (clock::now() > then).then_some(()));
     let cases = [
         ("certainly none", "a ticket begins with aicp-join:1"),
         (&damaged, "the ticket was not copied whole"),
