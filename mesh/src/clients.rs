@@ -243,7 +243,10 @@ impl Node {
             DoorEvent::Respond => self.respond(client, content, step),
             DoorEvent::Ping => self.submit_ping(client, &content, step),
             DoorEvent::Handled => self.handled(client, source, number, asked.id, step),
-            DoorEvent::Refuse => self.refuse_delivery(client, source, number, &content, step),
+            DoorEvent::Refuse if content.metadata.has(Key::DeliveryNumber) => {
+                self.refuse_delivery(client, source, number, &content, step);
+            }
+            DoorEvent::Refuse => self.decline(&content, step),
             DoorEvent::Credit => self.credit(client, &content, step),
             DoorEvent::Order => self.order(asked, &content, step),
             DoorEvent::Question if is_for_the_core(&content) => self.explain(asked, &content, step),

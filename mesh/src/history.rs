@@ -123,6 +123,11 @@ impl Moment {
         Self::new(what, header.source(), header.destination(), header.id(), header.message_type())
     }
 
+    /// Of what was asked once, by the header of an ERROR about it.
+    pub(crate) fn of_asked(what: What, error: &Header) -> Self {
+        Self::new(what, error.destination(), error.source(), error.id(), MessageType::Request)
+    }
+
     const fn new(what: What, source: AgentId, destination: AgentId, id: MessageId, message_type: MessageType) -> Self {
         Self { wall: Wall(0), what, source, destination, id, message_type, code: None, attempt: 0, bytes: 0 }
     }

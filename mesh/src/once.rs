@@ -2,6 +2,8 @@
 
 use alloc::boxed::Box;
 
+use bytes::Bytes;
+use proto::control::ErrorBody;
 use proto::entry::Parts;
 use proto::limits::{ONCE_AGE_MAX, ONCE_AHEAD_MAX, ONCE_MEMORY};
 use proto::{
@@ -13,10 +15,11 @@ use crate::effect::{Effect, Notes, Outgoing};
 use crate::history::{Moment, What};
 use crate::input::{ClientId, LinkId, Load};
 use crate::node::Node;
+use crate::outcomes::for_good;
 use crate::pair::Pair;
 use crate::recent::Recent;
 use crate::rules::Rule;
-use crate::say::{Asked, Failure};
+use crate::say::{Asked, Failure, error_encoding};
 use crate::step::Step;
 use crate::time::Now;
 use crate::timers::Why;
@@ -52,7 +55,7 @@ impl Node {
         self.stats.once += 1;
         self.history.note_once(Moment::of_draft(What::Accepted, &draft).bytes(bytes), step);
         if self.locals.agents.contains_key(&destination) {
-            if !self.policy.is_empty() && header.message_type() == MessageType::Request {
+            if header.message_type() == MessageType::Request {
                 // So that its answer is known as one, whatever rules there are for whoever asks.
                 self.await_notice(&draft, step);
             }
@@ -271,7 +274,7 @@ impl Node {
             told: Receipt::None,
             last: false,
         };
-        self.send_signed(link, draft, Notes::default(), bytes::Bytes::new(), step);
+        self.send_signed(link, draft, Notes::default(), Bytes::new(), step);
     }
 
     /// The answer to a PING of an agent of this node.
@@ -297,27 +300,61 @@ impl Node {
         self.asked.remove(ours, theirs, id)
     }
 
-    /// An ERROR about something that went at most once: whoever asked hears of it, once.
+    /// An agent of this node will not do what it was asked once. It does not come again, so whoever asked hears at once.
+    pub(crate) fn decline(&mut self, content: &Content, step: &mut Step<'_>) {
+        let header = content.header;
+        let (agent, asker) = (header.source(), header.destination());
+        let error = for_good(content).unwrap_or_else(|| ErrorBody {
+            code: ErrorCode::SERVER,
+            message: "its agent could not handle it".into(),
+            original: header.id(),
+            retry_after_ms: content.error().map_or(0, |error| error.retry_after_ms),
+        });
+        self.stats.failed_deliveries += 1;
+        self.history.note_once(Moment::of_asked(What::DeliveryFailed, &header).code(error.code), step);
+        if self.locals.agents.contains_key(&asker) {
+            let encoding = error_encoding(header.content_type());
+            let draft = notice(&header, encoding, step.wall());
+            self.tell_asker(&header, draft, error.write(encoding), error.code, step);
+        } else {
+            self.say_error(Pair::messages(asker, agent), &error, Notes::default(), step);
+        }
+    }
+
+    /// An ERROR about something that went at most once.
     pub(crate) fn pass_notice(&mut self, content: &Content, step: &mut Step<'_>) {
         let header = content.header;
-        if !self.heard_of(header.destination(), header.source(), header.id()) {
+        let Ok(error) = content.error() else { return };
+        let draft = notice(&header, header.content_type(), header.timestamp());
+        self.tell_asker(&header, draft, content.body.clone(), error.code, step);
+    }
+
+    /// Whoever asked hears of it, once.
+    fn tell_asker(&mut self, header: &Header, draft: Draft, body: Bytes, code: ErrorCode, step: &mut Step<'_>) {
+        if !self.heard_of(header.destination(), header.source(), header.id()) && self.rules.hold(Rule::OnceRefusedOnce)
+        {
             self.stats.ignored += 1;
             return;
         }
+        self.history.note_once(Moment::of_asked(What::Outcome, header).code(code), step);
         let Some(client) = self.locals.client_of(header.destination()) else { return };
-        let draft = Draft {
-            message_type: MessageType::Error,
-            shape: Shape::Notice,
-            id: header.id(),
-            timestamp: header.timestamp(),
-            source: header.source(),
-            destination: header.destination(),
-            content_type: header.content_type(),
-            hops: 0,
-            sequence: Sequence::NONE,
-            told: Receipt::None,
-            last: false,
-        };
-        self.tell_own(client, draft, content.body.clone(), step);
+        self.tell_own(client, draft, body, step);
+    }
+}
+
+/// An ERROR at the door about something that went at most once.
+const fn notice(header: &Header, content_type: ContentType, timestamp: u64) -> Draft {
+    Draft {
+        message_type: MessageType::Error,
+        shape: Shape::Notice,
+        id: header.id(),
+        timestamp,
+        source: header.source(),
+        destination: header.destination(),
+        content_type,
+        hops: 0,
+        sequence: Sequence::NONE,
+        told: Receipt::None,
+        last: false,
     }
 }

@@ -26,6 +26,14 @@ use crate::timers::Why;
 /// With these codes an agent refuses a message for good. What else ends a message is for nodes to say.
 const FOR_GOOD: [ErrorCode; 2] = [ErrorCode::POLICY, ErrorCode::MALFORMED];
 
+/// What an agent says of a message that it refuses for good, if that is what it says.
+pub(crate) fn for_good(content: &Content) -> Option<ErrorBody> {
+    let error = content.error().ok().filter(|error| FOR_GOOD.contains(&error.code))?;
+    // So that nobody takes an agent's words for those of a node.
+    let message = format!("its agent refused it: {}", error.message).into_boxed_str();
+    Some(ErrorBody { message, ..error })
+}
+
 impl Node {
     /// The agent will not handle a delivery: not now, and it comes again, marked; or never, and its sender hears why.
     pub(crate) fn refuse_delivery(
@@ -37,22 +45,19 @@ impl Node {
         step: &mut Step<'_>,
     ) {
         let Some(place) = self.held_by(number, client, agent, content.header.id()) else { return };
-        let error = content.error().ok().filter(|error| FOR_GOOD.contains(&error.code));
-        match error.filter(|_| self.rules.hold(Rule::RefusedForGoodEnds)) {
-            Some(error) => self.refused_for_good(place, &error, step),
+        match for_good(content).filter(|_| self.rules.hold(Rule::RefusedForGoodEnds)) {
+            Some(error) => self.refused_for_good(place, error, step),
             None => self.delivery_failed(place, Failed::Refused, step),
         }
         self.pump_mailbox(agent, step);
     }
 
-    fn refused_for_good(&mut self, place: ItemPlace, error: &ErrorBody, step: &mut Step<'_>) {
+    fn refused_for_good(&mut self, place: ItemPlace, error: ErrorBody, step: &mut Step<'_>) {
         let Some(item) = self.mailboxes.item(place) else { return };
         self.stats.failed_deliveries += 1;
         let moment = Moment::of(What::DeliveryFailed, &item.received.letter).attempt(item.tries).code(error.code);
         self.history.note(moment, step);
-        // So that nobody takes an agent's words for those of a node.
-        let words = format!("its agent refused it: {}", error.message);
-        self.end_item(place, Failure::new(error.code, words), step);
+        self.end_item(place, Failure::new(error.code, error.message.into_string()), step);
     }
 
     /// Ends an item that was not handled.

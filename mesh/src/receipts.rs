@@ -172,7 +172,8 @@ impl Node {
         self.say_error(pair, &error, notes, step);
     }
 
-    fn say_error(&mut self, pair: Pair, error: &ErrorBody, notes: Notes, step: &mut Step<'_>) {
+    /// The same, with all that an ERROR can say.
+    pub(crate) fn say_error(&mut self, pair: Pair, error: &ErrorBody, notes: Notes, step: &mut Step<'_>) {
         let Some(link) = self.directory.host(pair.source).and_then(|host| self.links.to(host)) else { return };
         if self.links.room(link) == 0 {
             return;

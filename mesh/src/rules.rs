@@ -95,6 +95,8 @@ rules! {
     OnceRemembered,
     /// What is sent at most once ages.
     OnceStale,
+    /// An ERROR about what was sent at most once counts once, and only if it was asked.
+    OnceRefusedOnce,
     /// A clean stop notes what was delivered and not acknowledged.
     DeliveredNotedAtCleanStop,
     /// A store that was born anew marks all that lies in its mailboxes.

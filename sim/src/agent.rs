@@ -79,6 +79,8 @@ pub(crate) enum Act {
     Answer { client: ClientId, number: u64, to: AgentId, id: MessageId, how: Answer },
     /// Answers what was asked at most once.
     AnswerOnce { client: ClientId, to: AgentId, id: MessageId },
+    /// Refuses what was asked at most once, with this code.
+    DeclineOnce { client: ClientId, to: AgentId, id: MessageId, code: ErrorCode },
 }
 
 /// What became of a delivery.

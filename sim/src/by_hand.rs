@@ -268,6 +268,12 @@ pub const BY_HAND: &[ByHand] = &[
         nodes: Nodes::Members(4),
         live: members::moved,
     },
+    ByHand {
+        name: "whoever asks once hears at once of a refusal, on its own node and on another",
+        seeds: 10,
+        nodes: Nodes::Pinned(2),
+        live: refusals::declined,
+    },
 ];
 
 fn is_durable(parcel: &Parcel) -> bool {

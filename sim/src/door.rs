@@ -48,6 +48,10 @@ impl World {
                 let says_again = content.metadata.has(Field::Again);
                 self.model.submitted(key, Asks { is_asked, says_again, rank }, is_unfit);
             }
+            Some(DoorEvent::Submit) if header.shape() == Shape::Once => self.model.said_once(header),
+            Some(DoorEvent::Refuse) if !content.metadata.has(Field::DeliveryNumber) => {
+                self.model.declined_once(content)
+            }
             Some(DoorEvent::Handled | DoorEvent::Refuse | DoorEvent::Respond | DoorEvent::Working) => {
                 self.model.acknowledged(node, client, content);
             }

@@ -87,6 +87,7 @@ const fn schedule_of(rule: Rule) -> Option<usize> {
         | Rule::LeaseEndsDelivery
         | Rule::OnceRemembered
         | Rule::OnceStale
+        | Rule::OnceRefusedOnce
         | Rule::DeliveredNotedAtCleanStop
         | Rule::TooManyFailuresEnd
         | Rule::UntoldBecomesDead => None,

@@ -40,6 +40,9 @@ impl World {
                 let draft = self.draft(agent, MessageType::Response, Shape::Once, to, id);
                 self.up(agent, client, &draft, &MetadataDraft::default(), b"at once");
             }
+            Act::DeclineOnce { client, to, id, code } => {
+                self.refuse(agent, client, (to, id), code, &MetadataDraft::default());
+            }
         }
     }
 
@@ -241,8 +244,8 @@ impl World {
             Some(DoorEvent::DurableDelivery) => self.takes(agent, client, content),
             Some(DoorEvent::Delivery) => {
                 if header.message_type() == MessageType::Request && !header.source().is_zero() {
+                    let act = what_once(&who.handling, client, header.source(), header.id());
                     let after = self.chance.skewed(0, 100 * MILLI);
-                    let act = Act::AnswerOnce { client, to: header.source(), id: header.id() };
                     self.plan(after, What::Act { agent, act });
                 }
             }
@@ -377,16 +380,11 @@ impl World {
         };
         let mut from = unruly.refuse;
         if draw < from {
-            // Some claim what only a node can know. It counts for nothing.
-            let codes =
-                [ErrorCode::SERVER, ErrorCode::FULL, ErrorCode::TIMEOUT, ErrorCode::EXPIRED, ErrorCode::GIVEN_UP];
-            let code = codes.into_iter().cycle().nth(usize::try_from(number % 5).unwrap_or(0));
-            return plan(pause, Answer::Refuse(code.unwrap_or(ErrorCode::SERVER)));
+            return plan(pause, Answer::Refuse(code_for_now(number)));
         }
         from += unruly.refuse_for_good;
         if draw < from {
-            let is_odd = number.is_multiple_of(2);
-            return plan(pause, Answer::Refuse(if is_odd { ErrorCode::MALFORMED } else { ErrorCode::POLICY }));
+            return plan(pause, Answer::Refuse(code_for_good(number)));
         }
         from += unruly.never;
         if draw < from {
@@ -438,14 +436,7 @@ impl World {
                 let draft = self.draft(agent, MessageType::Response, Shape::Durable(FlowKind::Answers), to, id);
                 self.up(agent, client, &draft, &metadata, b"the answer");
             }
-            Answer::Refuse(code) => {
-                let draft = Draft {
-                    content_type: ContentType::MessagePack,
-                    ..self.draft(agent, MessageType::Error, Shape::Notice, to, id)
-                };
-                let body = ErrorBody { code, message: "not now".into(), original: id, retry_after_ms: 0 };
-                self.up(agent, client, &draft, &metadata, &body.write(ContentType::MessagePack));
-            }
+            Answer::Refuse(code) => self.refuse(agent, client, (to, id), code, &metadata),
             Answer::Working => {
                 let id = MessageId::new(self.chance.number());
                 let draft = Draft {
@@ -457,6 +448,44 @@ impl World {
             }
         }
     }
+
+    fn refuse(
+        &mut self,
+        agent: usize,
+        client: ClientId,
+        (to, id): (AgentId, MessageId),
+        code: ErrorCode,
+        metadata: &MetadataDraft<'_>,
+    ) {
+        let draft = Draft {
+            content_type: ContentType::MessagePack,
+            ..self.draft(agent, MessageType::Error, Shape::Notice, to, id)
+        };
+        let body = ErrorBody { code, message: "not now".into(), original: id, retry_after_ms: 0 };
+        self.up(agent, client, &draft, metadata, &body.write(ContentType::MessagePack));
+    }
+}
+
+/// What an agent does with what it was asked at most once: as often as with what comes durably, it refuses.
+fn what_once(handling: &Handling, client: ClientId, to: AgentId, id: MessageId) -> Act {
+    let draw = u32::try_from(id.get() % 1000).unwrap_or(0);
+    let (now, good) = (handling.refuse, handling.refuse_for_good);
+    let code = match draw {
+        draw if draw < now => code_for_now(id.get() / 1000),
+        draw if draw < now + good => code_for_good(id.get() / 1000),
+        _ => return Act::AnswerOnce { client, to, id },
+    };
+    Act::DeclineOnce { client, to, id, code }
+}
+
+/// Some claim what only a node can know. It counts for nothing.
+fn code_for_now(any: u64) -> ErrorCode {
+    let codes = [ErrorCode::SERVER, ErrorCode::FULL, ErrorCode::TIMEOUT, ErrorCode::EXPIRED, ErrorCode::GIVEN_UP];
+    codes.into_iter().cycle().nth(usize::try_from(any % 5).unwrap_or(0)).unwrap_or(ErrorCode::SERVER)
+}
+
+const fn code_for_good(any: u64) -> ErrorCode {
+    if any.is_multiple_of(2) { ErrorCode::MALFORMED } else { ErrorCode::POLICY }
 }
 
 fn attaches() -> MetadataDraft<'static> {

@@ -106,6 +106,8 @@ pub(crate) struct Model {
     pub(crate) accounts: Vec<Account>,
     /// Where each agent lives.
     pub(crate) homes: BTreeMap<AgentId, usize>,
+    /// The nodes, which speak as agents do.
+    pub(crate) nodes: BTreeSet<AgentId>,
     pub(crate) faults: Vec<Fault>,
     /// Which message holds a place.
     places: BTreeMap<(PairKey, FlowId, u32), Key>,
@@ -117,6 +119,8 @@ pub(crate) struct Model {
     last_unmarked: BTreeMap<PairKey, (u64, MessageId)>,
     pub(crate) out: Vec<BTreeMap<u64, Delivered>>,
     once: BTreeMap<OnceKey, u32>,
+    /// What an agent said at most once to another one.
+    said_once: BTreeMap<(AgentId, AgentId, MessageId), SaidOnce>,
     /// What an agent said under an id.
     said: BTreeMap<(AgentId, MessageId), Vec<Key>>,
     /// Whose destination says STORED of what it has not: it answers for what it was sent.
@@ -137,6 +141,15 @@ pub(crate) struct Model {
     pub(crate) tally: Tally,
 }
 
+/// What became of something that was said at most once.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct SaidOnce {
+    /// How its destination refused it, as its sender is to hear it.
+    declined: Option<ErrorCode>,
+    /// How often whoever said it heard an ERROR about it.
+    refusals: u32,
+}
+
 /// That what should be tried was tried.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[expect(missing_docs, reason = "each says what it counts")]
@@ -148,6 +161,7 @@ pub struct Tally {
     pub marked: u64,
     pub renumbered: u64,
     pub once: u64,
+    pub declined: u64,
     pub unfit: u64,
     pub refused: u64,
     pub crashes: u64,

@@ -207,6 +207,7 @@ impl World {
             let Some(name) = name_of('n', node, 0) else { continue };
             let id = NodeId::new(AgentId::new(self.chance.bytes32()));
             self.model.homes.insert(id.agent(), node);
+            self.model.nodes.insert(id.agent());
             let ahead = self.chance.below(2 * apart + 1);
             let wall_ahead = i64::try_from(ahead).unwrap_or(0) - i64::try_from(apart).unwrap_or(0);
             let booted = 0;

@@ -83,6 +83,7 @@ fn assert_tried(all: &[Tally]) {
         ("marked", sum(|t| t.marked), 20_000),
         ("renumbered", sum(|t| t.renumbered), 400),
         ("once", sum(|t| t.once), 20_000),
+        ("declined", sum(|t| t.declined), 200),
         ("unfit", sum(|t| t.unfit), 1200),
         ("refused for good", sum(|t| t.refused), 4000),
         ("crashes", sum(|t| t.crashes), 8000),

@@ -133,7 +133,7 @@ impl Door {
         self.refuse_with(delivery, proto::ErrorCode::SERVER, "not now");
     }
 
-    /// Refuses a durable delivery with that code.
+    /// Refuses a delivery with that code.
     pub fn refuse_with(&mut self, delivery: &Content, code: proto::ErrorCode, words: &str) {
         let why = ErrorBody { code, message: words.into(), original: delivery.header.id(), retry_after_ms: 0 };
         self.settle(delivery, MessageType::Error, Shape::Notice, &why.write(ContentType::Json));
@@ -159,7 +159,7 @@ impl Door {
         self.next("a delivery", |content| matches!(content.header.shape(), Shape::Durable(_)))
     }
 
-    /// What is said about a message, but for its stages.
+    /// What comes under an id, but for the stages of a message.
     pub fn about(&mut self, id: MessageId) -> Content {
         self.next("a word about a message", |content| {
             content.header.id() == id && content.header.shape() != Shape::Told

@@ -162,7 +162,11 @@ impl FrameView {
 
     fn place_up(&self, key: Key) -> Place {
         if key == Key::DeliveryNumber {
-            let answers = matches!(self.shape, Shape::Handled | Shape::Notice | Shape::Durable(FlowKind::Answers));
+            if self.shape == Shape::Notice {
+                // What was sent once has no number, and can be refused all the same.
+                return Place::May;
+            }
+            let answers = matches!(self.shape, Shape::Handled | Shape::Durable(FlowKind::Answers));
             return Place::must_if(answers || self.subject == NodeSubject::Working);
         }
         if key == Key::LastStage {

@@ -1,11 +1,12 @@
 //! What an agent refuses for good.
 
+use crate::agent::Act;
 use crate::machine::Crash;
 use crate::network::Fate;
 use crate::schedule::Wish;
 use crate::shape::Handling;
 use crate::time::{minutes, seconds};
-use crate::world::World;
+use crate::world::{What, World};
 
 /// A question, something of which nobody awaits the end, and one more question whose refusal has to wait: its node
 /// crashes before the end has left.
@@ -28,5 +29,22 @@ pub(super) fn refused_for_good(world: &mut World) {
         let times = world.mail(sent).map_or(0, |mail| mail.deliveries);
         world.must(times == 1, &format!("what was refused for good was to come once, and came {times} times"));
     }
+    world.settle_and_check();
+}
+
+/// Two questions that are asked once, one of them by the very agent that refuses. For each of them it refuses for good, and
+/// not for good, which is the same for what does not come again.
+pub(super) fn declined(world: &mut World) {
+    let refuses = [(1000, 0), (0, 1000)];
+    for (round, (refuse, refuse_for_good)) in (1..).zip(refuses) {
+        world.set_handling(1, Handling { refuse, refuse_for_good, pause_ms: 1, ..Handling::default() });
+        let to = world.agent_id(1);
+        for from in [0, 1] {
+            world.plan(0, What::Act { agent: from, act: Act::SayOnce { to, asks: true } });
+        }
+        let heard = world.run_until(seconds(1), |world| world.tally().declined == 2 * round);
+        world.must(heard, "whoever asked was to hear within a second that it gets no answer");
+    }
+    world.set_handling(1, Handling::default());
     world.settle_and_check();
 }

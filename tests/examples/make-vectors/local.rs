@@ -125,6 +125,7 @@ fn upwards(cases: &mut Cases) {
     );
     take("handled", up(M::Ack, Shape::Handled, C::None), number.clone(), b"");
     take("refuse", up(M::Error, Shape::Notice, C::Json), number, &error());
+    take("refuse what was sent once", up(M::Error, Shape::Notice, C::Json), MetadataDraft::default(), &error());
 }
 
 struct Names {
@@ -233,7 +234,6 @@ fn refused_up(cases: &mut Cases) {
     };
     let none = MetadataDraft::default();
     refuse("handled without a number", up(M::Ack, Shape::Handled, C::None), none.clone(), b"");
-    refuse("refuse without a number", up(M::Error, Shape::Notice, C::Json), none.clone(), &error());
     refuse("respond without a number", up(M::Response, ANSWERS, C::Text), none.clone(), b"hi");
     refuse("working without a number", to_node(C::None), subject("agent.working"), b"");
     refuse("credit without credit", to_node(C::None), subject("agent.credit"), b"");

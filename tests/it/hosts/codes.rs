@@ -71,6 +71,7 @@ const CASES: &[Case] = &[
     case(ErrorCode::GIVEN_UP, "refused with a code that is not for agents to say", Here(refused_as_if_by_a_node)),
     case(ErrorCode::OLDER_FLOW, "a place in an older flow", There(TALKS, "an older flow gets a 4015 with the newest flow id, and is not delivered", "4015")),
     case(ErrorCode::SERVER, "the key of a new agent that cannot be kept", Here(key_not_kept)),
+    case(ErrorCode::SERVER, "asked once of an agent that could not handle it", Here(failed_once)),
     case(ErrorCode::STORAGE, "a waiting message that the disk does not give back", Here(bad_disk)),
     // The other host is stopped.
     case(ErrorCode::OFFLINE, "an ask of an agent whose node is away", Here(ask_of_node_away)),
@@ -435,20 +436,41 @@ fn refused_for_good(world: &mut World) -> ErrorBody {
     refused_with(world, "critic", ErrorCode::MALFORMED)
 }
 
-/// One delivery, on this node or on another, and its sender hears it at once: no other comes.
+/// One delivery, and its sender hears it at once: no other comes.
 fn refused_with(world: &mut World, name: &str, code: ErrorCode) -> ErrorBody {
+    let mut heard = None;
+    for shape in [DURABLE, Shape::Once] {
+        for error in refused_on_both(world, name, shape, code) {
+            assert_eq!((error.code, &*error.message), (code, "its agent refused it: there is nothing in it"));
+            heard = Some(error);
+        }
+    }
+    heard.expect("an error")
+}
+
+/// A request to an agent on this node, and one to an agent on another. Both refuse it, and this is what the asker hears.
+fn refused_on_both(world: &mut World, name: &str, shape: Shape, code: ErrorCode) -> [ErrorBody; 2] {
     let mut asker = world.here(&format!("asks-{name}"));
     let (near, far) = (world.here(name), world.there(name));
-    let mut heard = None;
-    for (mut refuser, address) in [(near, name.to_owned()), (far, format!("{name}@beta"))] {
+    [(near, name.to_owned()), (far, format!("{name}@beta"))].map(|(mut refuser, address)| {
         let address = asker.find(&address);
-        let id = asker.request(address, DURABLE, &plain(), b"");
-        let delivery = refuser.delivery();
-        assert_eq!(delivery.header.id(), id);
+        let id = asker.request(address, shape, &plain(), b"");
+        let delivery = refuser.about(id);
         refuser.refuse_with(&delivery, code, "there is nothing in it");
-        let error = asker.error(id);
-        assert_eq!((error.code, &*error.message), (code, "its agent refused it: there is nothing in it"));
-        heard = Some(error);
+        // Whoever says it twice says nothing more.
+        refuser.refuse_with(&delivery, code, "there is still nothing in it");
+        asker.error(id)
+    })
+}
+
+/// What is asked once does not come again, so whoever asked hears of a failure too; in words of its node.
+fn failed_once(world: &mut World) -> ErrorBody {
+    let mut heard = None;
+    for code in [ErrorCode::SERVER, ErrorCode::EXPIRED, ErrorCode::STORAGE] {
+        for error in refused_on_both(world, "unable", Shape::Once, code) {
+            assert_eq!((error.code, &*error.message), (ErrorCode::SERVER, "its agent could not handle it"));
+            heard = Some(error);
+        }
     }
     heard.expect("an error")
 }
