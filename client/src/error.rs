@@ -140,7 +140,8 @@ fn listed(paths: &[PathBuf]) -> String {
 
 /// Why a delivery is not handled. With [`ErrorCode::POLICY`] or [`ErrorCode::MALFORMED`] that is for good, and its sender
 /// hears the code and the words at once. With any other code it comes again later, and in the end its sender hears that it
-/// was given up.
+/// was given up. What is asked once does not come again: whoever asked hears at once, of any other code as
+/// [`ErrorCode::SERVER`] and without the words.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Refuse {
     pub(crate) code: ErrorCode,

@@ -84,10 +84,10 @@ impl Letter {
     }
 
     /// ERROR: a delivery will not be handled.
-    pub(crate) fn refuse(destination: AgentId, number: u64, original: MessageId, why: &Refuse) -> Self {
+    pub(crate) fn refuse(destination: AgentId, number: Option<u64>, original: MessageId, why: &Refuse) -> Self {
         let body = Body::new(ContentType::MessagePack, why.body(original).write(ContentType::MessagePack));
         let mut letter = Self::new(MessageType::Error, Shape::Notice, destination, body);
-        letter.delivery_number = Some(number);
+        letter.delivery_number = number;
         letter
     }
 

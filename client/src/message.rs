@@ -252,13 +252,16 @@ impl Delivery {
     }
 
     /// It cannot be done now: the daemon delivers it again later, and in the end tells the sender. With a code that is for
-    /// good ([`Refuse`]) it is never done, and the sender hears so at once. A message that is sent once has no way back for
-    /// this; its sender hears nothing.
+    /// good ([`Refuse`]) it is never done, and the sender hears so at once. Whoever asked once hears at once in any case,
+    /// for it does not come again.
     pub async fn refuse(self, why: impl Into<Refuse>) -> Result<(), ClientError> {
-        let Some(ticket) = self.ticket else { return Ok(()) };
         let id = self.message.id();
-        let letter = Letter::refuse(self.message.source(), ticket.number, id, &why.into());
-        self.shared.settle(ticket, &letter, id).await
+        let letter = Letter::refuse(self.message.source(), self.delivery_number(), id, &why.into());
+        match self.ticket {
+            Some(ticket) => self.shared.settle(ticket, &letter, id).await,
+            None if self.message.message_type() == MessageType::Request => self.shared.post(&letter, id).await,
+            None => Ok(()),
+        }
     }
 
     /// Answers a REQUEST, which also is its end. The answer to a durable one is on this host's disk when this returns; if

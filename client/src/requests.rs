@@ -83,7 +83,7 @@ impl Shared {
 
     /// Writes a frame that nobody answers.
     pub(crate) async fn post(&self, letter: &Letter, id: MessageId) -> Result<(), ClientError> {
-        self.submit(false, |state| state.write(letter, id, false)).await
+        self.submit(letter.is_control(), |state| state.write(letter, id, false)).await
     }
 
     /// Writes what settles a delivery of this connection.

@@ -182,6 +182,35 @@ async def test_refusals_say_why_and_end_a_message_for_good_or_after_too_many(
 
 
 @in_a_loop
+async def test_whoever_asks_once_hears_at_once_that_its_question_is_refused_or_failed() -> None:
+    async with MockMesh() as mesh, mesh.attach("one") as one, mesh.attach("two", node="other") as two:
+
+        @two.on("deny")
+        async def deny(msg: aicp.Message) -> None:
+            raise aicp.Refuse("you may not", code=4008)
+
+        @two.on("fail")
+        async def fail(msg: aicp.Message) -> None:
+            raise KeyError("a secret")
+
+        @two.on("busy")
+        async def busy(msg: aicp.Message) -> None:
+            raise aicp.Refuse("not now", retry_after=1.5)
+
+        async with serving(two):
+            with pytest.raises(aicp.Denied, match="its agent refused it: you may not"):
+                await one.ask("two@other", "deny", timeout=20)
+            with pytest.raises(aicp.Malformed, match="nobody handles this subject"):
+                await one.ask("two@other", "unknown", timeout=20)
+            with pytest.raises(aicp.ServerError) as failed:
+                await one.ask("two@other", "fail", timeout=20)
+            assert failed.value.message == "its agent could not handle it"
+            with pytest.raises(aicp.ServerError) as later:
+                await one.ask("two@other", "busy", timeout=20)
+            assert later.value.retry_after == 1.5
+
+
+@in_a_loop
 async def test_a_plain_function_handles_in_a_thread_and_holds_nothing_up() -> None:
     async with MockMesh() as mesh, mesh.attach("one") as one, mesh.attach("two") as two:
         free = threading.Event()

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use client::{Agent, Stage};
+use client::{Agent, ClientError, ErrorCode, Message, Refuse, Stage};
 use referee::hosts::{Host, until};
 
 fn runtime() -> tokio::runtime::Runtime {
@@ -26,6 +26,42 @@ fn an_ask_from_the_shell_is_answered_by_the_agent_on_the_other_host() {
     assert_eq!(status["schema"], "aicp.status/1");
     assert_eq!(status["node_name"], "beta");
     assert_eq!(status["peers"][0]["name"], "alpha");
+}
+
+#[test]
+fn whoever_asks_once_hears_at_once_that_its_question_was_refused_or_failed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (alpha, beta) = Host::two(folder.path());
+    runtime().block_on(async {
+        for (socket, address) in [(alpha.socket(), "critic"), (beta.socket(), "critic@beta")] {
+            let critic = Agent::attach("critic").socket(socket).await.expect("attached");
+            critic.on("deny", async |_| Err::<(), _>(Refuse::new("you may not").code(ErrorCode::POLICY)));
+            critic.on("fail", async |_| Err::<(), _>(Refuse::new("a secret").retry_after_ms(1500)));
+            critic.on("break", async |message: Message| -> Result<(), Refuse> { panic!("{}", message.id()) });
+            let asker = Agent::attach("asker").socket(alpha.socket()).await.expect("attached");
+            await_known(&asker, address).await;
+            let hears = async |subject: &str| {
+                let asked = asker.ask(address, subject, "hello").timeout(Duration::from_secs(20)).await;
+                let Err(ClientError::Refused { code, message, .. }) = asked else { panic!("{subject}: {asked:?}") };
+                (code, message)
+            };
+            let said = async {
+                assert_eq!(hears("deny").await, (ErrorCode::POLICY, "its agent refused it: you may not".into()));
+                let (code, words) = hears("unknown").await;
+                assert_eq!(
+                    (code, &*words),
+                    (ErrorCode::MALFORMED, "its agent refused it: nobody handles this subject")
+                );
+                for subject in ["fail", "break"] {
+                    assert_eq!(hears(subject).await, (ErrorCode::SERVER, "its agent could not handle it".into()));
+                }
+            };
+            tokio::select! {
+                ended = critic.serve() => panic!("{ended:?}"),
+                () = said => {}
+            }
+        }
+    });
 }
 
 #[test]

@@ -146,8 +146,8 @@ def handled(destination: bytes, number: int) -> Letter:
     return Letter(MessageType.ACK, Shape.HANDLED, destination, delivery_number=number)
 
 
-def refusal(destination: bytes, number: int, message_id: int, why: Refuse) -> Letter:
-    """A delivery will not be handled now."""
+def refusal(destination: bytes, number: int | None, message_id: int, why: Refuse) -> Letter:
+    """A delivery will not be handled; with a number, a durable one."""
     text = why.message.encode("utf-8", "replace")[:REASON_BYTES_MAX].decode("utf-8", "ignore")
     error = schema.ErrorBody(why.code, text, message_id_to_text(message_id), round((why.retry_after or 0) * 1000))
     return Letter(MessageType.ERROR, Shape.NOTICE, destination, packed(error), delivery_number=number)

@@ -249,7 +249,8 @@ class Refuse(Exception):
     """Raised by a handler: this message is not handled, and here is why.
 
     With code 4008 (denied) or 4010 (refused content) that is for good: the message ends, and its sender hears the code
-    and these words. With any other it comes again later, and in the end its sender hears that it was given up.
+    and these words. With any other it comes again later, and in the end its sender hears that it was given up. What is
+    asked once does not come again: whoever asked hears at once, of any other code as 5000 and without these words.
     """
 
     def __init__(self, message: str, *, code: int = 5000, retry_after: float | None = None) -> None:

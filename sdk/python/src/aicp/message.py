@@ -213,13 +213,15 @@ class Delivery(Message):
 
     async def refuse(self, why: Refuse | str) -> None:
         """It cannot be done now: the daemon delivers it again later, and in the end tells the sender. With code 4008 or
-        4010 it is never done, and the sender hears so at once. A message that is sent once has no way back for this;
-        its sender hears nothing."""
+        4010 it is never done, and the sender hears so at once. Whoever asked once hears at once in any case, for it
+        does not come again."""
+        header = self._frame.header
+        number = self._ticket.number if self._ticket else None
+        letter = _letter.refusal(header.source, number, header.id, why if isinstance(why, Refuse) else Refuse(why))
         if self._ticket:
-            header = self._frame.header
-            why = why if isinstance(why, Refuse) else Refuse(why)
-            letter = _letter.refusal(header.source, self._ticket.number, header.id, why)
             self._core.settle(self._ticket, letter, header.id)
+        elif header.type is MessageType.REQUEST:
+            await self._core.post(letter, header.id)
 
     async def respond(self, value: Any) -> None:
         """Answers a REQUEST, which also is its end.

@@ -148,7 +148,8 @@ class Server:
             raise Refuse(error.message, code=4010) from error
         except Exception as error:
             # The words of an error may hold what its maker does not tell to others: they stay in the log here.
-            log.exception("the handler of %s raised; the message comes again", delivery)
+            what_now = "the message comes again" if delivery.durable else "whoever asked hears that it failed"
+            log.exception("the handler of %s raised; %s", delivery, what_now)
             raise Refuse(f"the handler raised {type(error).__name__}", code=5000) from error
 
 

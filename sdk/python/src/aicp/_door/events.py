@@ -51,7 +51,7 @@ DOOR_KEYS: dict[Event, tuple[Keys, Keys]] = {
     Event.SUBMIT: (NOTHING, STAGE),
     Event.RESPOND: (NUMBER, STAGE),
     Event.HANDLED: (NUMBER, NOTHING),
-    Event.REFUSE: (NUMBER, NOTHING),
+    Event.REFUSE: (NOTHING, NUMBER),
     Event.DELIVERY: (PROVED, NOTHING),
     Event.DURABLE_DELIVERY: (DURABLY, frozenset({Key.MARKED})),
     Event.PONG: (NOTHING, PROVED - {Key.RECEIVED}),

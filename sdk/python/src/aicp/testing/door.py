@@ -30,9 +30,9 @@ MUCH = 1 << 40
 class Failure(Exception):
     """Why something that was asked for is not done."""
 
-    def __init__(self, code: int, words: str) -> None:
+    def __init__(self, code: int, words: str, retry_after: float | None = None) -> None:
         super().__init__(words)
-        self.code, self.words = code, words
+        self.code, self.words, self.retry_after = code, words, retry_after
 
 
 class Door(asyncio.Protocol):
@@ -135,11 +135,12 @@ class Door(asyncio.Protocol):
         draft = Draft(MessageType.RESPONSE, Shape.ONCE, frame.header.id, node, asker, content_type)
         self._write(write_frame(draft, {}, b"" if body is None else write_body(body)))
 
-    def refuse(self, message_id: int, agent: bytes, failure: Failure) -> None:
-        """What was asked for is not done."""
-        node = self.mesh.node_id(self.node)
-        draft = Draft(MessageType.ERROR, Shape.NOTICE, message_id, node, agent, ContentType.MESSAGEPACK)
-        body = schema.ErrorBody(failure.code, failure.words, message_id_to_text(message_id))
+    def refuse(self, message_id: int, agent: bytes, failure: Failure, source: bytes | None = None) -> None:
+        """What was asked for is not done, as this node says or, with a source, an agent."""
+        source = source or self.mesh.node_id(self.node)
+        draft = Draft(MessageType.ERROR, Shape.NOTICE, message_id, source, agent, ContentType.MESSAGEPACK)
+        text, retry_after_ms = message_id_to_text(message_id), round((failure.retry_after or 0) * 1000)
+        body = schema.ErrorBody(failure.code, failure.words, text, retry_after_ms)
         self._write(write_frame(draft, {}, write_body(body)))
 
     def take_over(self, agent: bytes) -> None:

@@ -249,6 +249,9 @@ class MockMesh:
             self._stubs.pop((agent, item.id), None)
 
     def refused(self, agent: bytes, number: int | None, frame: Frame) -> None:
+        if number is None:
+            self._declined(agent, frame)
+            return
         mailbox = self._agents[agent].mailbox
         item = mailbox.held(number)
         if item is not None:
@@ -262,6 +265,19 @@ class MockMesh:
             else:
                 mailbox.fail(item)
             mailbox.pump()
+
+    def _declined(self, agent: bytes, frame: Frame) -> None:
+        """It will not do what it was asked once, which does not come again."""
+        error = said_error(frame)
+        if not isinstance(error, MeshError):
+            return
+        self.refusals.append(error)
+        failure = Failure(5000, "its agent could not handle it", error.retry_after)
+        if error.code in REFUSED_FOR_GOOD:
+            failure = Failure(error.code, f"its agent refused it: {error.message}", error.retry_after)
+        asker = self._agents.get(frame.header.destination)
+        if asker is not None and asker.door is not None:
+            asker.door.refuse(frame.header.id, frame.header.destination, failure, agent)
 
     def _end(self, item: Item, code: int) -> None:
         """It ended without being handled. Of an end that nobody takes nobody is told."""
