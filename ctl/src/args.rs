@@ -11,7 +11,7 @@ use clap::{Args as Group, Parser, Subcommand, ValueEnum};
 pub(crate) mod membership;
 
 pub(crate) use self::host::{
-    AgentVerb, Agents, Bugreport, Cert, Check, Completion, Doctor, Logs, Man, Names, Shell, Status, Whois,
+    AgentVerb, Agents, Bugreport, Cert, Check, Completion, Doctor, Logs, Man, Names, Shell, Status, Top, Whois,
 };
 use self::membership::{Authority, Invite, Join, Peer, Revoke, Sure, Up};
 use crate::render::Format;
@@ -101,6 +101,8 @@ pub(crate) enum Verb {
     Explain(Explain),
     /// What happens to messages, as it happens: envelopes, never contents
     Tap(Tap),
+    /// What is going on, the busiest first: peers and agents, with what they send and get in a second
+    Top(Top),
     /// The clock of this host, as far as messages depend on it
     #[command(subcommand)]
     Clock(Clock),

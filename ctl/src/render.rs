@@ -127,14 +127,7 @@ impl Out {
 
     /// Columns as wide as what stands in them; the first row is their names.
     pub(crate) fn table(self, rows: &[Vec<String>]) {
-        let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
-        let width =
-            |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
-        let widths: Vec<_> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
-        for (index, row) in rows.iter().enumerate() {
-            let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
-            let line = cells.collect::<Vec<_>>().join("  ");
-            let line = line.trim_end();
+        for (index, line) in columns(rows).into_iter().enumerate() {
             if index == 0 {
                 self.line(format_args!("  {DIM}{line}{DIM:#}"));
             } else {
@@ -142,6 +135,18 @@ impl Out {
             }
         }
     }
+}
+
+/// A line for each row, in columns as wide as what stands in them.
+pub(crate) fn columns(rows: &[Vec<String>]) -> Vec<String> {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
+    let widths: Vec<_> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
+    let line = |row: &Vec<String>| {
+        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    };
+    rows.iter().map(line).collect()
 }
 
 /// One line that does nothing to a terminal.

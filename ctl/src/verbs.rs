@@ -31,6 +31,7 @@ mod send;
 mod start;
 mod status;
 mod tap;
+mod top;
 mod up;
 mod version;
 mod whois;
@@ -74,6 +75,7 @@ pub(crate) async fn run(args: Args, out: &Out) -> Result<ExitCode, Failure> {
         Verb::Dlq(asked) => dlq::run(&common, asked, out).await,
         Verb::Explain(asked) => explain::run(&common, asked, out).await,
         Verb::Tap(asked) => tap::run(&common, asked, out).await,
+        Verb::Top(asked) => top::run(&common, asked, out).await,
         Verb::Clock(asked) => clock::run(&common, &asked, out).await,
         Verb::Bench(asked) => bench::run(&common, asked, out).await,
         Verb::Demo(asked) => demo::run(&asked, out).await,

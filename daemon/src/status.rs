@@ -203,6 +203,8 @@ fn agent_status(agent: &AgentSummary, now: Now) -> AgentStatus {
         waiting: agent.waiting,
         waiting_bytes: agent.waiting_bytes,
         oldest_ms: agent.oldest.map_or(0, |since| millis(now.wall.0.saturating_sub(since))),
+        sent_messages: agent.sent,
+        received_messages: agent.received,
     }
 }
 

@@ -59,6 +59,14 @@ pub(crate) struct Local {
     /// When the next one is made.
     pub(crate) next_prekey: Option<Mono>,
     pub(crate) sequence: u64,
+    pub(crate) counts: Counts,
+}
+
+/// How many messages went since the start: what agents say to each other, and not how it ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Counts {
+    pub(crate) sent: u64,
+    pub(crate) received: u64,
 }
 
 /// All of them, and those whose keys are being made.
@@ -126,6 +134,7 @@ impl Locals {
             prekeys: BTreeSet::new(),
             next_prekey: None,
             sequence: 0,
+            counts: Counts::default(),
         };
         self.agents.insert(local.hosted.id, local);
     }
@@ -136,6 +145,20 @@ impl Locals {
             local.capabilities.clone_from(&record.capabilities);
             local.topics.clone_from(&record.topics);
             local.sequence = record.sequence;
+        }
+    }
+
+    /// An agent of this node has sent something.
+    pub(crate) fn count_sent(&mut self, agent: AgentId) {
+        if let Some(local) = self.agents.get_mut(&agent) {
+            local.counts.sent += 1;
+        }
+    }
+
+    /// An agent of this node was given something.
+    pub(crate) fn count_received(&mut self, agent: AgentId) {
+        if let Some(local) = self.agents.get_mut(&agent) {
+            local.counts.received += 1;
         }
     }
 

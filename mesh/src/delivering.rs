@@ -102,6 +102,9 @@ impl Node {
         self.stats.deliveries += 1;
         if let Some(item) = self.mailboxes.item(place) {
             self.history.note(Moment::of(What::Delivered, &item.received.letter).attempt(item.tries), step);
+            if !matches!(item.received.letter.message_type, MessageType::Ack | MessageType::Error) {
+                self.locals.count_received(place.agent);
+            }
         }
         step.ask(Effect::Tell { client, outgoing: Box::new(outgoing), is_delivery: true });
     }

@@ -424,16 +424,20 @@ impl Node {
     fn agent_summary(&self, id: AgentId) -> Option<AgentSummary> {
         let record = self.directory.record(id)?;
         let share = self.mailboxes.share(id);
+        let local = self.locals.agents.get(&id);
+        let counts = local.map(|local| local.counts).unwrap_or_default();
         Some(AgentSummary {
             id,
             name: record.name.clone(),
             node: record.host,
             node_name: self.node_name(record.host),
-            is_local: self.locals.agents.contains_key(&id),
-            is_attached: self.locals.client_of(id).is_some(),
+            is_local: local.is_some(),
+            is_attached: local.is_some_and(|local| local.client.is_some()),
             waiting: share.messages as u64,
             waiting_bytes: share.bytes,
             oldest: self.mailboxes.oldest(id),
+            sent: counts.sent,
+            received: counts.received,
             capabilities: record.capabilities.clone(),
             topics: record.topics.clone(),
         })

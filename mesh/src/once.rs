@@ -54,6 +54,7 @@ impl Node {
         let load = Load::Here(parts);
         self.stats.once += 1;
         self.history.note_once(Moment::of_draft(What::Accepted, &draft).bytes(bytes), step);
+        self.locals.count_sent(draft.source);
         if self.locals.agents.contains_key(&destination) {
             if header.message_type() == MessageType::Request {
                 // So that its answer is known as one, whatever rules there are for whoever asks.
@@ -116,6 +117,7 @@ impl Node {
             return Err(Failure::full("the agent does not read what it has"));
         }
         self.history.note_once(Moment::of_draft(What::Delivered, &draft).bytes(bytes), step);
+        self.locals.count_received(draft.destination);
         let notes = Notes { expiry: notes.expiry, hops: notes.hops, ..self.proved(draft.source, node) };
         let notes = Notes { received: Some(step.wall()), ..notes };
         let draft = Draft { hops: 0, ..draft };

@@ -60,6 +60,7 @@ impl Node {
             let numbered = self.own(letter, parts, Some(teller), step);
             numbered.ok_or(Failure::new(ErrorCode::SERVER, "the numbers of flows are used up"))?;
         }
+        self.locals.count_sent(letter.source);
         if letter.handled_wanted {
             self.await_outcome(&letter, step);
         }
@@ -215,6 +216,7 @@ impl Node {
         {
             self.history.note(Moment::of(What::Answered, &item.received.letter).attempt(item.tries), step);
         }
+        self.locals.count_sent(source);
         self.send_answer(letter, parts, Some(teller), step);
         self.pump_mailbox(source, step);
     }

@@ -89,6 +89,10 @@ pub struct AgentSummary {
     pub waiting_bytes: u64,
     /// When the oldest of them was taken, in ns of the wall clock.
     pub oldest: Option<u64>,
+    /// Messages that it sent since the start.
+    pub sent: u64,
+    /// Messages that were given to it since the start.
+    pub received: u64,
     /// What it can do.
     pub capabilities: Vec<Box<str>>,
     /// Which broadcasts it wants.

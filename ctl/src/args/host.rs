@@ -18,6 +18,13 @@ pub(crate) struct Status {
 }
 
 #[derive(Debug, Group)]
+pub(crate) struct Top {
+    /// How often it looks; 200ms at least
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = duration)]
+    pub(crate) every: Duration,
+}
+
+#[derive(Debug, Group)]
 pub(crate) struct Agents {
     /// Only those that can do this
     #[arg(long, value_name = "C")]

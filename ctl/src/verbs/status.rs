@@ -1,9 +1,9 @@
 //! `aicpctl status`: one screen about the node on this host, once or again and again.
 
-mod screen;
+mod rates;
+pub(super) mod screen;
 pub(super) mod warnings;
 
-use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -17,6 +17,7 @@ use crate::args::{Common, Status};
 use crate::failure::{Exit, Failure};
 use crate::render::Out;
 
+pub(super) use rates::{Rate, Rates};
 pub(super) use screen::{certificate_left_ms, show};
 
 /// Between two looks.
@@ -75,26 +76,5 @@ async fn watch(common: &Common, out: Out) -> Result<(), Failure> {
             }
         }
         tokio::time::sleep(PAUSE).await;
-    }
-}
-
-/// What went over each link in a second, by the peer's id: out, and in.
-pub(super) struct Rates(BTreeMap<String, (f64, f64)>);
-
-impl Rates {
-    fn between(before: &NodeStatus, now: &NodeStatus, time: Duration) -> Self {
-        let seconds = time.as_secs_f64().max(1e-3);
-        // A daemon that started anew counts anew.
-        let rate = |before: u64, now: u64| now.saturating_sub(before) as f64 / seconds;
-        let of = |peer: &proto::control::PeerStatus| {
-            let was = before.peers.iter().find(|was| was.id == peer.id)?;
-            let (out, into) = (rate(was.sent_bytes, peer.sent_bytes), rate(was.received_bytes, peer.received_bytes));
-            Some((peer.id.clone(), (out, into)))
-        };
-        Self(now.peers.iter().filter_map(of).collect())
-    }
-
-    fn of(&self, peer: &str) -> (f64, f64) {
-        self.0.get(peer).copied().unwrap_or_default()
     }
 }

@@ -287,6 +287,12 @@ pub struct AgentStatus {
     /// Age of the oldest of them.
     #[prost(uint64, tag = "6")]
     pub oldest_ms: u64,
+    /// Messages that it has sent since the daemon started.
+    #[prost(uint64, tag = "7")]
+    pub sent_messages: u64,
+    /// Messages that were given to it since the daemon started; again, if one came again.
+    #[prost(uint64, tag = "8")]
+    pub received_messages: u64,
 }
 /// Who can be reached: the answer to `node.agents`.
 #[derive(serde::Serialize, serde::Deserialize)]

@@ -6,6 +6,7 @@ mod report;
 mod root;
 mod shell;
 mod status;
+mod top;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -48,6 +49,7 @@ const CASES: &[Case] = &[
     ("dlq purge", &["--all", "--yes"], &[0], &[3]),
     ("explain", &["ID"], &[4], &[3]),
     ("tap", &["--count", "0"], &[0], &[3]),
+    ("top", &[], &[2], &[3]),
     ("clock trust", &[], &[0], &[3]),
     ("bench latency", &["--count", "4"], &[0], &[3]),
     ("bench throughput", &["--count", "4"], &[0], &[3]),

@@ -19,20 +19,8 @@ pub(crate) fn show(status: &NodeStatus, warnings: &[Warning], rates: Option<&Rat
         long(status.uptime_ms),
         escape(&status.version)
     ));
-    let up = status.peers.iter().filter(|peer| peer.state == "up").count();
-    let attached = status.agents.iter().filter(|agent| agent.attached).count();
-    out.line(format_args!(
-        "  {} · {} peer{} ({up} up) · {} agent{} ({attached} attached)",
-        mesh(status),
-        status.peers.len(),
-        plural(status.peers.len()),
-        status.agents.len(),
-        plural(status.agents.len()),
-    ));
-    let outbox = counted("outbox", status.outbox_messages, status.outbox_bytes, status.outbox_oldest_ms);
-    let mailboxes = counted("mailboxes", status.mailbox_messages, status.mailbox_bytes, status.mailbox_oldest_ms);
-    let dead = counted("dead", status.dead_messages, status.dead_bytes, status.dead_oldest_ms);
-    out.line(format_args!("  {outbox} · awaiting {} · {mailboxes} · {dead}", status.awaiting));
+    out.line(format_args!("  {}", summary(status)));
+    out.line(format_args!("  {}", queues(status)));
     let listen: Vec<_> = status.listen.iter().map(|address| escape(address)).collect();
     let listen = if listen.is_empty() { "no network".into() } else { listen.join(", ") };
     out.line(format_args!("  {DIM}listens on {listen} · state in {}{DIM:#}", escape(&status.state_dir)));
@@ -44,13 +32,35 @@ pub(crate) fn show(status: &NodeStatus, warnings: &[Warning], rates: Option<&Rat
     }
     if !status.agents.is_empty() {
         let head = ["AGENT", "ID", "STATE", "WAITING", "OLDEST"].map(String::from).to_vec();
-        let rows = status.agents.iter().map(|agent| agent_row(agent, out));
+        let rows = status.agents.iter().map(|agent| agent_cells(agent, out));
         out.table(&std::iter::once(head).chain(rows).collect::<Vec<_>>());
     }
     for warning in warnings {
         let style = if warning.weight == Weight::Severe { RED } else { YELLOW };
         out.line(format_args!("  {style}⚠{style:#} {warning}"));
     }
+}
+
+/// Who is in it.
+pub(crate) fn summary(status: &NodeStatus) -> String {
+    let up = status.peers.iter().filter(|peer| peer.state == "up").count();
+    let attached = status.agents.iter().filter(|agent| agent.attached).count();
+    format!(
+        "{} · {} peer{} ({up} up) · {} agent{} ({attached} attached)",
+        mesh(status),
+        status.peers.len(),
+        plural(status.peers.len()),
+        status.agents.len(),
+        plural(status.agents.len()),
+    )
+}
+
+/// What waits in it.
+pub(crate) fn queues(status: &NodeStatus) -> String {
+    let outbox = counted("outbox", status.outbox_messages, status.outbox_bytes, status.outbox_oldest_ms);
+    let mailboxes = counted("mailboxes", status.mailbox_messages, status.mailbox_bytes, status.mailbox_oldest_ms);
+    let dead = counted("dead", status.dead_messages, status.dead_bytes, status.dead_oldest_ms);
+    format!("{outbox} · awaiting {} · {mailboxes} · {dead}", status.awaiting)
 }
 
 /// Which mesh, and what this node is in it.
@@ -85,7 +95,7 @@ fn counted(what: &str, messages: u64, bytes: u64, oldest_ms: u64) -> String {
     }
 }
 
-fn agent_row(agent: &AgentStatus, out: Out) -> Vec<String> {
+pub(crate) fn agent_cells(agent: &AgentStatus, out: Out) -> Vec<String> {
     let state = if agent.attached { "● attached" } else { "○ away" };
     let (waiting, oldest) = match agent.waiting {
         0 => ("0".into(), "-".into()),
@@ -95,6 +105,20 @@ fn agent_row(agent: &AgentStatus, out: Out) -> Vec<String> {
 }
 
 fn peer_row(peer: &PeerStatus, rates: Option<&Rates>, out: Out) -> Vec<String> {
+    let (to, from) = match rates {
+        Some(rates) => {
+            let rate = rates.of_peer(peer).unwrap_or_default();
+            (per_second(rate.sent_bytes), per_second(rate.received_bytes))
+        }
+        None => (traffic(peer.sent_messages, peer.sent_bytes), traffic(peer.received_messages, peer.received_bytes)),
+    };
+    let mut row = peer_cells(peer, out);
+    row.extend([to, from]);
+    row
+}
+
+/// All but what goes over the link to it.
+pub(crate) fn peer_cells(peer: &PeerStatus, out: Out) -> Vec<String> {
     let mark = match peer.state.as_str() {
         "up" => "●",
         "dialing" => "◐",
@@ -104,13 +128,6 @@ fn peer_row(peer: &PeerStatus, rates: Option<&Rates>, out: Out) -> Vec<String> {
         0 => "-".into(),
         us => short(Duration::from_micros(us)),
     };
-    let (to, from) = match rates {
-        Some(rates) => {
-            let (to, from) = rates.of(&peer.id);
-            (per_second(to), per_second(from))
-        }
-        None => (traffic(peer.sent_messages, peer.sent_bytes), traffic(peer.received_messages, peer.received_bytes)),
-    };
     let address = if peer.address.is_empty() { "-".into() } else { escape(&peer.address) };
     vec![
         escape(&peer.name),
@@ -118,8 +135,6 @@ fn peer_row(peer: &PeerStatus, rates: Option<&Rates>, out: Out) -> Vec<String> {
         format!("{mark} {} {}", escape(&peer.state), long(peer.since_ms)),
         address,
         rtt,
-        to,
-        from,
     ]
 }
 

@@ -82,6 +82,8 @@ class AgentStatus:
     waiting: int = 0
     waiting_bytes: int = 0
     oldest_ms: int = 0
+    sent_messages: int = 0
+    received_messages: int = 0
 
 
 @dataclass(frozen=True)
