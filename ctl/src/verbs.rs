@@ -55,6 +55,7 @@ pub(crate) async fn run(args: Args, out: &Out) -> Result<ExitCode, Failure> {
         Verb::Status(asked) => return status::run(&common, &asked, out).await,
         Verb::Doctor(asked) => return doctor::run(&common, &asked, out).await,
         Verb::Check(asked) => return Ok(check::run(&common, &asked, out).await),
+        Verb::CompleteNames(asked) => return Ok(names::run(&asked, out).await),
         Verb::Agents(asked) => agents::run(&common, &asked, out).await,
         Verb::Agent(asked) => agents::show(&common, &asked, out).await,
         Verb::Whois(asked) => whois::run(&common, &asked, out).await,
@@ -88,7 +89,6 @@ pub(crate) async fn run(args: Args, out: &Out) -> Result<ExitCode, Failure> {
         Verb::Completion(asked) => completion::run(&asked, out),
         Verb::Man(asked) => man::run(&asked, out),
         Verb::Version => version::run(&common, out).await,
-        Verb::CompleteNames(asked) => names::run(&asked, out).await,
     }?;
     Ok(Exit::Ok.into())
 }

@@ -1,9 +1,10 @@
 //! What the next word of a command line may be called: asked by the completion scripts at every press of the key. It
 //! finds out which argument comes next, asks the daemon for the names that fit, and says nothing if there are none, or no
-//! daemon.
+//! daemon. By how it ends the script knows whether the word is a name at all.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Arg, Command, CommandFactory};
@@ -11,7 +12,7 @@ use client::{ClientError, Node};
 use proto::Name;
 
 use crate::args::{Args, Names};
-use crate::failure::Failure;
+use crate::failure::Exit;
 use crate::render::Out;
 
 /// Whoever types does not wait longer.
@@ -27,15 +28,15 @@ enum Kind {
     Own,
 }
 
-pub(crate) async fn run(asked: &Names, out: Out) -> Result<(), Failure> {
+pub(crate) async fn run(asked: &Names, out: Out) -> ExitCode {
     let mut grammar = Args::command();
     grammar.build();
     let (kind, socket) = next(&grammar, &asked.words);
-    let Some(kind) = kind else { return Ok(()) };
+    let Some(kind) = kind else { return Exit::NotFound.into() };
     if let Ok(Ok(names)) = tokio::time::timeout(PATIENCE, names(kind, socket)).await {
         names.iter().for_each(|name| out.line(name));
     }
-    Ok(())
+    ExitCode::SUCCESS
 }
 
 async fn names(kind: Kind, socket: Option<PathBuf>) -> Result<BTreeSet<String>, ClientError> {

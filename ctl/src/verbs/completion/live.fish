@@ -1,8 +1,7 @@
-# Names of agents and peers: asked of the daemon, if one answers.
+# Names of agents and peers: asked of the daemon, if one answers. Where a name comes next, no file does.
 function __aicpctl_names
     set -l words (commandline -opc)
     set -g __aicpctl_known ($words[1] complete-names -- $words[2..] 2>/dev/null)
-    test (count $__aicpctl_known) -gt 0
 end
 
 complete -c aicpctl -n __aicpctl_names -f -a '$__aicpctl_known'

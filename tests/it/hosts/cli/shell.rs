@@ -69,6 +69,7 @@ fn bash_offers_the_agents_and_peers_of_a_daemon_that_runs_and_stays_silent_witho
     assert_eq!(offers(&other), ["echo"], "the daemon that the line names is asked");
     let nowhere = folder.path().join("nowhere");
     assert_eq!(bash_offers(folder.path(), &nowhere, "aicpctl ask wr"), Vec::<String>::new());
+    assert_eq!(bash_offers(folder.path(), &nowhere, "aicpctl ask "), Vec::<String>::new());
     assert_eq!(
         bash_offers(folder.path(), &nowhere, "aicpctl outb"),
         ["outbox"],
@@ -141,6 +142,8 @@ fn zsh_completes_the_names_that_a_daemon_knows_and_verbs_without_one() {
     assert_eq!(completes(&host.socket(), "aicpctl ask ech"), "aicpctl ask echo@alpha");
     assert_eq!(completes(&nowhere, "aicpctl whois alph"), "aicpctl whois alph");
     assert_eq!(completes(&nowhere, "aicpctl outb"), "aicpctl outbox");
+    assert_eq!(completes(&nowhere, "aicpctl ask Carg"), "aicpctl ask Carg", "a file here is nobody's name");
+    assert_eq!(completes(&nowhere, "aicpctl config validate Carg"), "aicpctl config validate Cargo.toml");
 }
 
 #[test]
@@ -155,6 +158,8 @@ fn fish_offers_the_names_that_a_daemon_knows_and_verbs_without_one() {
     assert_eq!(offers(&host.socket(), "aicpctl ask ech"), ["echo@alpha"]);
     assert_eq!(offers(&nowhere, "aicpctl whois alph"), Vec::<String>::new());
     assert_eq!(offers(&nowhere, "aicpctl outb"), ["outbox"]);
+    assert_eq!(offers(&nowhere, "aicpctl ask "), Vec::<String>::new(), "a file here is nobody's name");
+    assert_eq!(offers(&nowhere, "aicpctl config validate Carg"), ["Cargo.toml"]);
 }
 
 #[test]
