@@ -186,6 +186,11 @@ impl Members {
         drop(self.to.send(said).await);
     }
 
+    /// Until the task has ended.
+    pub(crate) async fn over(&self) {
+        self.to.closed().await;
+    }
+
     /// The same for whoever must not wait. What does not fit is lost.
     pub(crate) fn tell_now(&self, said: ToMembers) {
         if self.to.try_send(said).is_err() {

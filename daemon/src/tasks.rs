@@ -57,6 +57,8 @@ impl Tasks {
         };
         let in_time = tokio::time::timeout(patience, all).await.is_ok();
         if !in_time {
+            let late: Vec<_> = self.running.lock().names.values().copied().collect();
+            tracing::debug!(tasks = ?late, "not ended by themselves");
             set.shutdown().await;
         }
         in_time

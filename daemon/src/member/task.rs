@@ -147,8 +147,11 @@ impl MemberTask {
     pub(super) fn beside(&self, name: &'static str, work: impl Future<Output = Errand> + Send + 'static) {
         let shared = Arc::clone(&self.shared);
         self.shared.tasks.spawn(name, async move {
-            let errand = work.await;
-            shared.members.tell(ToMembers::Ended(errand)).await;
+            tokio::select! {
+                errand = work => shared.members.tell(ToMembers::Ended(errand)).await,
+                // Nobody would hear of it.
+                () = shared.members.over() => {}
+            }
         });
     }
 
