@@ -7,6 +7,7 @@ mod files;
 mod guest;
 mod handed;
 mod holder;
+mod invite;
 mod newcomer;
 mod orders;
 mod place;

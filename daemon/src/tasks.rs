@@ -57,9 +57,11 @@ impl Tasks {
         };
         let in_time = tokio::time::timeout(patience, all).await.is_ok();
         if !in_time {
-            let late: Vec<_> = self.running.lock().names.values().copied().collect();
-            tracing::debug!(tasks = ?late, "not ended by themselves");
-            set.shutdown().await;
+            set.abort_all();
+            while let Some(ended) = set.join_next_with_id().await {
+                let name = self.running.lock().told(ended);
+                tracing::debug!(task = name, "a task had to be ended");
+            }
         }
         in_time
     }
@@ -72,7 +74,8 @@ impl Running {
         }
     }
 
-    fn told(&mut self, ended: Result<(Id, ()), JoinError>) {
+    /// Which task that was.
+    fn told(&mut self, ended: Result<(Id, ()), JoinError>) -> &'static str {
         let id = match &ended {
             Ok((id, ())) => *id,
             Err(error) => error.id(),
@@ -81,6 +84,7 @@ impl Running {
         if ended.is_err_and(|error| error.is_panic()) {
             tracing::error!(task = name, "a task panicked");
         }
+        name
     }
 }
 

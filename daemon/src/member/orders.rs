@@ -8,19 +8,15 @@ use keys::certificate::{self, CertificateError};
 use keys::ticket::Ticket;
 use keys::{AuthorityCertificate, AuthorityKey};
 use mesh::{Input, Unanswered, millis};
-use proto::control::{
-    ControlBody, Done, Invitation, Invite, Join, JoinReply, PeerOrder, Revoked, Up, UpReply, schema, subject,
-};
+use proto::control::{ControlBody, Done, Join, JoinReply, PeerOrder, Revoked, Up, UpReply, schema, subject};
 use proto::member::MemberSaid;
 use proto::{Content, ErrorCode, Name, limits};
 use tokio::sync::oneshot;
 
 use super::files::NewMembership;
-use super::holder::TOO_MANY;
 use super::newcomer::{self, Joined, NotJoined};
 use super::place::{PORT, Place};
 use super::task::{Asker, Errand, MemberTask, not_kept, read, refused};
-use super::tickets::Issued;
 use crate::agent::content_type_of_answer;
 use crate::clock::duration;
 
@@ -126,63 +122,6 @@ impl MemberTask {
             self.restart();
         }
         Ok(done(asker))
-    }
-
-    fn invite(&mut self, asker: Asker, asked: &Invite) -> Result<Option<Bytes>, Unanswered> {
-        let inside = self.inside()?;
-        let life = match asked.life_ms {
-            0 => limits::TICKET_LIFE,
-            ms => ms.saturating_mul(limits::SECOND / 1000).min(limits::TICKET_LIFE_MAX),
-        };
-        let addresses = self.shared.members.view().addresses.clone();
-        if !self.shared.members.view().is_up || addresses.is_empty() {
-            return Err(refused(ErrorCode::POLICY, "nobody can reach this node: it is down; fix: aicpctl up"));
-        }
-        let (us, now) = (self.shared.node, self.now());
-        let expiry = (now + life) / limits::SECOND;
-        let ticket = Ticket::make(inside.authority.mesh(), us, addresses.iter().cloned(), expiry)
-            .map_err(|error| refused(ErrorCode::SERVER, error.to_string()))?;
-        let key = ticket.key();
-        let invitation = Invitation {
-            schema: schema::INVITE.into(),
-            ticket: ticket.to_string(),
-            expires_ms: expiry * 1000,
-            inviter: self.shared.name.to_string(),
-            addresses: addresses.iter().map(ToString::to_string).collect(),
-        };
-        let told = body(asker, &invitation);
-        if self.key.is_some() {
-            self.open_ticket(key.guest(), Issued { expiry, inviter: us, holder: us, used_by: None })?;
-            return Ok(Some(told));
-        }
-        let (link, member) = self.holder().ok_or_else(|| {
-            refused(
-                ErrorCode::NO_ROUTE,
-                "no node that keeps the authority's key is linked with this one, and a ticket needs one; fix: aicpctl \
-                 peers says which are there",
-            )
-        })?;
-        self.open_ticket(key.guest(), Issued { expiry, inviter: us, holder: member.id(), used_by: None })?;
-        let said = MemberSaid::Invite { ticket_key: *key.public().as_bytes(), expiry };
-        let mut call = self.own.calls.ask(&self.shared, link, &member, said);
-        self.beside("invitation", async move {
-            let done = match call.answer().await {
-                Ok(MemberSaid::Invited) => Ok(told),
-                Ok(_) => Err(refused(ErrorCode::SERVER, format!("{} answered something else", call.member.name))),
-                Err(why) => Err(refused(ErrorCode::NO_ROUTE, why)),
-            };
-            Errand::Order(asker, done)
-        });
-        Ok(None)
-    }
-
-    fn open_ticket(&mut self, guest: proto::NodeId, issued: Issued) -> Result<(), Unanswered> {
-        let now = self.now();
-        if !self.tickets.open(guest, issued, now).map_err(|error| not_kept(&error))? {
-            return Err(refused(ErrorCode::FULL, TOO_MANY));
-        }
-        self.refresh_trust();
-        Ok(())
     }
 
     fn join(&mut self, asker: Asker, asked: &Join) -> Result<(), Unanswered> {
@@ -439,7 +378,7 @@ fn free_place(asked: Option<SocketAddr>, ours: Option<SocketAddr>) -> Result<Soc
     Err(refused(ErrorCode::POLICY, why))
 }
 
-fn body(asker: Asker, body: &impl ControlBody) -> Bytes {
+pub(super) fn body(asker: Asker, body: &impl ControlBody) -> Bytes {
     body.write(content_type_of_answer(asker.header.content_type()))
 }
 

@@ -98,6 +98,8 @@ pub(crate) enum Errand {
     Renew(Result<Bytes, String>),
     /// The others have heard that it leaves.
     Leave(Asker),
+    /// A ticket is known to whoever keeps the authority's key, or is not.
+    Invited(Asker, NodeId, Result<Bytes, Unanswered>),
     /// Something for an administrator is done, or is not.
     Order(Asker, Result<Bytes, Unanswered>),
 }
@@ -139,6 +141,7 @@ impl MemberTask {
             Errand::TryHanded(handed) => self.join_by_handed(handed),
             Errand::Renew(renewed) => self.renewed(renewed).await,
             Errand::Leave(asker) => self.left(asker),
+            Errand::Invited(asker, guest, done) => self.invited(asker, guest, done),
             Errand::Order(asker, done) => self.answer(asker, done),
         }
     }

@@ -63,6 +63,13 @@ impl Tickets {
         Ok(true)
     }
 
+    /// Forgets a ticket that nobody got.
+    pub(crate) fn close(&mut self, guest: NodeId) {
+        self.known.remove(&guest);
+        // One that stays is read at the next start, and is over in time.
+        drop(fs::remove_file(self.folder.join(guest.to_string())));
+    }
+
     /// Burns a ticket: on disk when this returns.
     pub(crate) fn burn(&mut self, guest: NodeId, node: NodeId, name: Name) -> Result<(), StartError> {
         let Some(issued) = self.known.get(&guest) else { return Ok(()) };

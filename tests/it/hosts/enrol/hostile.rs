@@ -128,6 +128,8 @@ async fn a_member_that_only_says_that_it_holds_the_authoritys_key_does_not_keep_
     let invites = (0..2).map(|_| hosts[1].ctl(&["invite"]));
     let invited = invites.filter(|done| done.status.success()).count();
     assert_eq!(invited, 1, "one of the two is asked in vain, and the next time the other one");
+    let open = std::fs::read_dir(hosts[1].state().join("mesh/tickets")).expect("a folder").count();
+    assert_eq!(open, 1, "a ticket that nobody got is forgotten");
 }
 
 /// The frame for another destination.
