@@ -306,12 +306,13 @@ impl Node {
     pub(crate) fn decline(&mut self, content: &Content, step: &mut Step<'_>) {
         let header = content.header;
         let (agent, asker) = (header.source(), header.destination());
-        let error = for_good(content).unwrap_or_else(|| ErrorBody {
+        let failed = || ErrorBody {
             code: ErrorCode::SERVER,
             message: "its agent could not handle it".into(),
             original: header.id(),
             retry_after_ms: content.error().map_or(0, |error| error.retry_after_ms),
-        });
+        };
+        let error = ErrorBody { original: header.id(), ..for_good(content).unwrap_or_else(failed) };
         self.stats.failed_deliveries += 1;
         self.history.note_once(Moment::of_asked(What::DeliveryFailed, &header).code(error.code), step);
         if self.locals.agents.contains_key(&asker) {
