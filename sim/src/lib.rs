@@ -8,6 +8,7 @@
 
 mod account;
 mod agent;
+mod answers;
 mod by_hand;
 pub mod chance;
 mod checks;

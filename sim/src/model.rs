@@ -10,9 +10,11 @@ use crate::fault::{Fault, Promise};
 
 mod deliveries;
 mod journal;
+mod once;
 mod wire;
 
-pub(crate) use deliveries::{Delivered, OnceKey};
+pub(crate) use deliveries::Delivered;
+use once::{OnceKey, SaidOnce};
 
 /// How a message ended, as its sender was told.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -139,15 +141,6 @@ pub(crate) struct Model {
     /// Who is told in the present step that a message came to nothing.
     pub(crate) told_now: BTreeSet<(AgentId, MessageId)>,
     pub(crate) tally: Tally,
-}
-
-/// What became of something that was said at most once.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct SaidOnce {
-    /// How its destination refused it, as its sender is to hear it.
-    declined: Option<ErrorCode>,
-    /// How often whoever said it heard an ERROR about it.
-    refusals: u32,
 }
 
 /// That what should be tried was tried.
