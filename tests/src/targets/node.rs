@@ -161,10 +161,11 @@ fn content(host: &Host, choices: &mut Choices<'_>) -> Option<Content> {
             (Shape::Handled, MessageType::Ack, given.map_or_else(|| somebody(choices), |given| given.source))
         }
         7 => {
-            metadata.delivery_number = Some(number);
-            id = given.map_or(id, |given| given.id);
-            body =
-                proto::control::RawErrorBody { error_code: 4008, ..Default::default() }.write(ContentType::MessagePack);
+            // Without one it is about something that was sent once.
+            metadata.delivery_number = Some(number).filter(|_| choices.flag());
+            id = given.filter(|_| metadata.delivery_number.is_some()).map_or(id, |given| given.id);
+            let error_code = choices.of(&[4008, 4010, 5000, 4012]);
+            body = proto::control::RawErrorBody { error_code, ..Default::default() }.write(ContentType::MessagePack);
             (Shape::Notice, MessageType::Error, given.map_or_else(|| somebody(choices), |given| given.source))
         }
         8 => {
