@@ -14,7 +14,8 @@ use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
 use super::Running;
 
 const SOON: Duration = Duration::from_secs(20);
-const ROWS: u16 = 12;
+/// Room for five agents, also where a line says that something is to be mended.
+const ROWS: u16 = 14;
 
 /// A program at a terminal of its own, and all that it wrote there.
 struct AtTerminal {
