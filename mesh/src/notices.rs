@@ -42,6 +42,24 @@ impl Node {
         self.fetch(link, pair.destination, step);
     }
 
+    /// The same about a message that has ended meanwhile: its outcome came first. It is said of one alone, and what was sent
+    /// behind it was sealed to the same prekey.
+    fn prekey_refused_of_ended(&mut self, ours: AgentId, theirs: AgentId, step: &mut Step<'_>) {
+        if !self.rules.hold(Rule::PrekeyFetchedAnew) {
+            return;
+        }
+        let current = self.directory.record(theirs).and_then(|record| record.prekey).map(|(prekey, _)| prekey);
+        for pair in [Pair::messages(ours, theirs), Pair::answers(ours, theirs)] {
+            let Some(out) = self.outbox.pairs.get_mut(&pair) else { continue };
+            let used = out.flows.iter().flat_map(|flow| flow.owned.values()).find_map(|owned| owned.sealed_to);
+            if used.is_some() && used == current {
+                out.doubted = true;
+            } else if used.is_some() {
+                self.repeat(pair, step);
+            }
+        }
+    }
+
     /// The destination has no room for the message that is next in order. What follows it waits with it.
     fn heard_full(&mut self, pair: Pair, id: MessageId, retry_after_ms: u32, step: &mut Step<'_>) {
         if let Some(place) = self.outbox.place(pair, id) {
@@ -88,7 +106,7 @@ impl Node {
     /// Another prekey of a destination is known: what was sealed to the old one is sealed again.
     pub(crate) fn prekey_changed(&mut self, destination: AgentId, step: &mut Step<'_>) {
         let pairs = self.outbox.pairs.iter().filter(|(pair, _)| pair.destination == destination);
-        let pairs: Vec<(Pair, bool)> = pairs.map(|(pair, out)| (*pair, out.refused.is_some())).collect();
+        let pairs: Vec<(Pair, bool)> = pairs.map(|(pair, out)| (*pair, out.refused.is_some() || out.doubted)).collect();
         for (pair, was_refused) in pairs {
             if was_refused {
                 self.repeat(pair, step);
@@ -172,6 +190,7 @@ impl Node {
             (Some(_), _) => self.stats.ignored += 1,
             (None, code) => {
                 if code == ErrorCode::PREKEY {
+                    self.prekey_refused_of_ended(ours, theirs, step);
                     self.fetch(link, theirs, step);
                 }
                 self.pass_notice(content, step);

@@ -149,6 +149,8 @@ pub(crate) struct OutPair {
     /// A prekey that the destination does not keep, although its record still says so. Nothing is sealed to it until the
     /// next repeat.
     pub(crate) refused: Option<[u8; 32]>,
+    /// The destination may not keep the prekey that was used last: what was sent is sent again once there is another one.
+    pub(crate) doubted: bool,
     /// What STORED usually takes, in ns.
     pub(crate) usual: u64,
     /// The destination is full; until then nothing leaves.
@@ -167,6 +169,7 @@ impl OutPair {
             repeats: 0,
             renumbered: None,
             refused: None,
+            doubted: false,
             usual: proto::limits::SECOND / 10,
             held: None,
             full_later: None,

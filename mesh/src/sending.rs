@@ -225,6 +225,7 @@ impl Node {
     pub(crate) fn repeat(&mut self, pair: Pair, step: &mut Step<'_>) {
         let Some(out) = self.outbox.pairs.get_mut(&pair) else { return };
         out.refused = None;
+        out.doubted = false;
         out.full_later = None;
         if let Some(at) = out.held.take() {
             self.timers.clear(at, Why::HoldEnds(pair));
@@ -267,6 +268,7 @@ impl Node {
         // What was sealed to it was opened.
         if let Some(out) = self.outbox.pairs.get_mut(&pair) {
             out.refused = None;
+            out.doubted = false;
             out.repeats = 0;
         }
         for sequence in settled {
