@@ -274,6 +274,12 @@ pub const BY_HAND: &[ByHand] = &[
         nodes: Nodes::Pinned(2),
         live: refusals::declined,
     },
+    ByHand {
+        name: "an old prekey that is refused for a message that has ended meanwhile holds up nothing behind it",
+        seeds: 10,
+        nodes: Nodes::Pinned(2),
+        live: refusals::old_prekey_of_ended,
+    },
 ];
 
 fn is_durable(parcel: &Parcel) -> bool {

@@ -1,11 +1,13 @@
 //! What an agent refuses for good.
 
+use proto::Shape as Kind;
+
 use crate::agent::Act;
 use crate::machine::Crash;
 use crate::network::Fate;
 use crate::schedule::Wish;
 use crate::shape::Handling;
-use crate::time::{minutes, seconds};
+use crate::time::{SECOND, minutes, seconds};
 use crate::world::{What, World};
 
 /// A question, something of which nobody awaits the end, and one more question whose refusal has to wait: its node
@@ -46,5 +48,24 @@ pub(super) fn declined(world: &mut World) {
         world.must(heard, "whoever asked was to hear within a second that it gets no answer");
     }
     world.set_handling(1, Handling::default());
+    world.settle_and_check();
+}
+
+/// One word about an old prekey is said of all that came at once, and names the first of it. Its end comes before.
+pub(super) fn old_prekey_of_ended(world: &mut World) {
+    world.set_handling(1, Handling { pause_ms: 1, ..Handling::default() });
+    world.on_frames(|parcel, _| if parcel.from == 1 { Fate::Lost } else { Fate::Arrives });
+    let first = world.submit(0, 1, &Wish::REQUEST);
+    world.run_for(seconds(3));
+    world.crash(1, Crash::Kill);
+    let behind = world.submit(0, 1, &Wish::TOLD);
+    world.run_for(seconds(10));
+    let late = |parcel: &crate::network::Parcel| parcel.content.header.shape() == Kind::Notice;
+    world.on_frames(move |parcel, _| if late(parcel) { Fate::Late(SECOND) } else { Fate::Arrives });
+    world.restart(1);
+    world.run_until(seconds(40), |world| world.tally().old_prekeys > 0 || world.is_stored(behind));
+    let arrives = world.run_until(seconds(4), |world| world.is_stored(behind) && world.is_ended(first));
+    world.must(arrives, "what was sealed to the same old prekey was to be sealed again at once");
+    world.leave_frames();
     world.settle_and_check();
 }
